@@ -1,0 +1,1 @@
+"""A container engine that remembers every request it makes to the kernel."""

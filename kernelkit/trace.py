@@ -211,6 +211,19 @@ class Ledger:
                 raise answer
             self._write(first + i, started + i * each, each, 0)
 
+    def fork(self, operation: Operation, seq: int, *, child: object) -> Any:
+        """Perform an operation that returns twice; in the process where it returns `child` its end is not noted."""
+        self.announce(seq)
+        try:
+            answer = operation.perform()
+        except OSError as error:
+            self.failed = seq
+            self.ended(seq, error.errno or -1)
+            raise
+        if answer != child:
+            self.ended(seq)
+        return answer
+
     def announce(self, seq: int) -> None:
         """Note that a step is about to be performed: for `exec`, which never returns to say so."""
         self._write(seq, time.time(), -1.0, 0)
@@ -222,7 +235,7 @@ class Ledger:
 
     def read(self, seq: int) -> tuple[float, float, int]:
         """(started, seconds, error number) of a step."""
-        return self.SLOT.unpack_from(self._memory, seq * self.SLOT.size)  # type: ignore[return-value]
+        return self.SLOT.unpack_from(self._memory, seq * self.SLOT.size)
 
     def fill(self, steps: Iterable[Step]) -> None:
         """Copy times and errors into the planned steps."""

@@ -1,0 +1,254 @@
+"""What mount(8), umount(8) and pivot_root(8) do: file systems attached, changed, hidden and detached."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kernelkit.kernel import libc
+from kernelkit.kernel.paths import make_in_root, open_in_root
+from kernelkit.kernel.words import join
+
+# mount(8), FILESYSTEM-INDEPENDENT MOUNT OPTIONS: word -> (flag, whether the word sets it).
+OPTIONS: dict[str, tuple[int, bool]] = {
+    "ro": (libc.MS_RDONLY, True),
+    "rw": (libc.MS_RDONLY, False),
+    "nosuid": (libc.MS_NOSUID, True),
+    "suid": (libc.MS_NOSUID, False),
+    "nodev": (libc.MS_NODEV, True),
+    "dev": (libc.MS_NODEV, False),
+    "noexec": (libc.MS_NOEXEC, True),
+    "exec": (libc.MS_NOEXEC, False),
+    "noatime": (libc.MS_NOATIME, True),
+    "relatime": (libc.MS_RELATIME, True),
+    "strictatime": (libc.MS_STRICTATIME, True),
+}
+PROPAGATION = {
+    "private": libc.MS_PRIVATE,
+    "rprivate": libc.MS_PRIVATE | libc.MS_REC,
+    "slave": libc.MS_SLAVE,
+    "rslave": libc.MS_SLAVE | libc.MS_REC,
+    "shared": libc.MS_SHARED,
+    "rshared": libc.MS_SHARED | libc.MS_REC,
+    "unbindable": libc.MS_UNBINDABLE,
+}
+
+
+def split_options(options: tuple[str, ...]) -> tuple[int, str]:
+    """The flag bits of the options every file system has, and the rest as the file system's own data."""
+    flags, data = 0, []
+    for option in options:
+        if option in OPTIONS:
+            bit, sets = OPTIONS[option]
+            flags = flags | bit if sets else flags & ~bit
+        else:
+            data.append(option)
+    return flags, ",".join(data)
+
+
+@contextmanager
+def _target(root: str, path: str) -> Iterator[str]:
+    """A name for `path` that no link in the container's files can turn elsewhere."""
+    if not root:
+        yield path
+        return
+    fd = open_in_root(root, path, os.O_PATH)
+    try:
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
+@dataclass(frozen=True)
+class SetPropagation:
+    """Say whether mounts made here are seen by other mount namespaces, and theirs here: mount_namespaces(7)."""
+
+    target: str
+    propagation: str = "rprivate"
+    root: str = ""
+
+    def perform(self) -> None:
+        """Change the propagation type of the mount, and with `r…` of all below it."""
+        with _target(self.root, self.target) as target:
+            libc.mount("none", target, "", PROPAGATION[self.propagation])
+
+    def shell(self) -> str:
+        """As mount(8) says it."""
+        return join(["mount", f"--make-{self.propagation}", self.root + self.target])
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Attach a new file system; with `root`, at `target` inside that directory tree and nowhere else."""
+
+    fstype: str
+    source: str
+    target: str
+    options: tuple[str, ...] = ()
+    root: str = ""
+
+    def perform(self) -> None:
+        """Ask mount(2); OSError with the target's name."""
+        flags, data = split_options(self.options)
+        if not self.root:
+            libc.mount(self.source, self.target, self.fstype, flags, data)
+            return
+        with _target(self.root, self.target) as target:
+            try:
+                libc.mount(self.source, target, self.fstype, flags, data)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, self.root + self.target) from None
+
+    def shell(self) -> str:
+        """As mount(8) says it."""
+        options = ["-o", ",".join(self.options)] if self.options else []
+        return join(["mount", "-t", self.fstype, *options, self.source, self.root + self.target])
+
+
+@dataclass(frozen=True)
+class Bind:
+    """Make a file or directory appear at a second place: mount(8), bind mounts."""
+
+    source: str
+    target: str
+    recursive: bool = False
+    root: str = ""
+
+    def perform(self) -> None:
+        """Ask mount(2) with MS_BIND; OSError with the source's name."""
+        flags = libc.MS_BIND | (libc.MS_REC if self.recursive else 0)
+        with _target(self.root, self.target) as target:
+            try:
+                libc.mount(self.source, target, "", flags)
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, f"{self.source} on {self.target}") from None
+
+    def shell(self) -> str:
+        """As mount(8) says it."""
+        return join(["mount", "--rbind" if self.recursive else "--bind", self.source, self.root + self.target])
+
+
+@dataclass(frozen=True)
+class Remount:
+    """Change the options of a bind mount: a bind takes its options only in a second call, mount(2)."""
+
+    target: str
+    options: tuple[str, ...]
+    root: str = ""
+
+    def perform(self) -> None:
+        """Ask mount(2) with MS_REMOUNT and MS_BIND."""
+        flags, _ = split_options(self.options)
+        with _target(self.root, self.target) as target:
+            # Options that the source's mount has locked (statvfs tells) must be kept, or a user namespace is refused.
+            kept = os.statvfs(target).f_flag & (libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
+            libc.mount("none", target, "", libc.MS_REMOUNT | libc.MS_BIND | kept | flags)
+
+    def shell(self) -> str:
+        """As mount(8) says it."""
+        return join(["mount", "-o", ",".join(("remount", "bind", *self.options)), self.root + self.target])
+
+
+@dataclass(frozen=True)
+class MakeMountPoint:
+    """Make sure there is a place to mount on, inside a container's root: a directory or an empty file."""
+
+    path: str
+    directory: bool
+    root: str
+
+    def perform(self) -> None:
+        """Make what is missing of the path; what exists stays as it is."""
+        make_in_root(self.root, self.path, directory=self.directory)
+
+    def shell(self) -> str:
+        """Mkdir or touch."""
+        whole = self.root + self.path
+        if self.directory:
+            return join(["mkdir", "-p", whole])
+        return join(["mkdir", "-p", os.path.dirname(whole)]) + " && " + join(["touch", whole])
+
+
+@dataclass(frozen=True)
+class MaskPath:
+    """Hide a file behind /dev/null, or a directory behind an empty read-only tmpfs, if it exists."""
+
+    path: str
+
+    def perform(self) -> None:
+        """Mount over the path; nothing to do when it is not there."""
+        try:
+            mode = os.stat(self.path).st_mode
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(mode):
+            libc.mount("tmpfs", self.path, "tmpfs", libc.MS_RDONLY, "")
+        else:
+            libc.mount("/dev/null", self.path, "", libc.MS_BIND)
+
+    def shell(self) -> str:
+        """A test and a mount."""
+        p = join([self.path])
+        return (
+            f"if [ -d {p} ]; then mount -t tmpfs -o ro tmpfs {p}; "
+            f"elif [ -e {p} ]; then mount --bind /dev/null {p}; fi"
+        )
+
+
+@dataclass(frozen=True)
+class ProtectPath:
+    """Make a path read-only by mounting it on itself, if it exists."""
+
+    path: str
+
+    def perform(self) -> None:
+        """Bind the path on itself, then remount that bind read-only."""
+        try:
+            libc.mount(self.path, self.path, "", libc.MS_BIND | libc.MS_REC)
+        except FileNotFoundError:
+            return
+        kept = os.statvfs(self.path).f_flag & (libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
+        libc.mount("none", self.path, "", libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | kept)
+
+    def shell(self) -> str:
+        """A bind mount and a remount."""
+        p = join([self.path])
+        return f"if [ -e {p} ]; then mount --rbind {p} {p} && mount -o remount,bind,ro {p}; fi"
+
+
+@dataclass(frozen=True)
+class PivotRoot:
+    """Make `new_root` the root directory, with the old root lying on top of it until it is detached.
+
+    pivot_root(2), NOTES: `pivot_root(".", ".")` needs no directory to put the old root in.
+    """
+
+    new_root: str
+
+    def perform(self) -> None:
+        """Go there, swap the roots."""
+        os.chdir(self.new_root)
+        libc.pivot_root(".", ".")
+
+    def shell(self) -> str:
+        """As pivot_root(8) says it."""
+        return join(["cd", self.new_root]) + " && pivot_root . ."
+
+
+@dataclass(frozen=True)
+class Unmount:
+    """Detach a file system; `lazy` takes it out of the tree now and lets it end when nobody uses it."""
+
+    target: str
+    lazy: bool = False
+
+    def perform(self) -> None:
+        """Ask umount2(2)."""
+        libc.umount2(self.target, libc.MNT_DETACH if self.lazy else 0)
+
+    def shell(self) -> str:
+        """As umount(8) says it."""
+        return join(["umount", *(["-l"] if self.lazy else []), self.target])

@@ -1,0 +1,72 @@
+"""Paths under a container's root, resolved as the container itself would: no link leads out of it.
+
+An image is somebody else's: `etc -> /` in it must not make the engine mount over the host's files.
+openat2(2) with RESOLVE_IN_ROOT does the walk inside the kernel, so nothing can be swapped in between.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kernelkit.kernel.libc import syscall
+
+SYS_openat2 = 437
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_IN_ROOT = 0x10
+
+_HOW = struct.Struct("<QQQ")  # struct open_how: flags, mode, resolve
+
+
+def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    """Open a path relative to a directory, with a say in how it is resolved: openat2(2)."""
+    how = _HOW.pack(flags | os.O_CLOEXEC, mode, resolve)
+    return syscall(SYS_openat2, directory, os.fsencode(path), how, ctypes.c_size_t(len(how)), filename=path)
+
+
+@contextmanager
+def root_directory(root: str) -> Iterator[int]:
+    """A descriptor of a container's root directory, closed at the end."""
+    fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_in_root(root: str, path: str, flags: int, mode: int = 0) -> int:
+    """Open `path` as a process whose root directory is `root` would."""
+    with root_directory(root) as directory:
+        return openat2(directory, path.lstrip("/") or ".", flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+
+def make_in_root(root: str, path: str, *, directory: bool) -> None:
+    """Make sure that `path` is there under `root`, as a directory or as a file, with its parents.
+
+    Links inside are followed as the container would follow them; what exists is left as it is.
+    """
+    with root_directory(root) as base:
+        resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+        here = os.dup(base)
+        try:
+            parts = [part for part in path.split("/") if part]
+            walked = ""
+            for i, part in enumerate(parts):
+                walked = f"{walked}/{part}"
+                last = i == len(parts) - 1
+                try:
+                    there = openat2(base, walked.lstrip("/"), os.O_PATH, 0, resolve)
+                except FileNotFoundError:
+                    if last and not directory:
+                        os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=here))
+                    else:
+                        os.mkdir(part, 0o755, dir_fd=here)
+                    there = openat2(base, walked.lstrip("/"), os.O_PATH, 0, resolve)
+                os.close(here)
+                here = there
+        finally:
+            os.close(here)

@@ -1,0 +1,198 @@
+"""What a shell does to start a program: fork, redirect, exec. fork(2), clone(2), dup2(2), execve(2), pty(7)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import socket
+import struct
+import termios
+from dataclasses import dataclass
+
+from kernelkit.kernel import libc
+from kernelkit.kernel.unshare import KINDS, flags_of
+from kernelkit.kernel.words import join
+
+TIOCGPTPEER = 0x5441  # asm-generic/ioctls.h: open the other side of a pty, whatever /dev/pts shows here
+
+# struct clone_args of clone3(2): flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid
+# set_tid_size cgroup
+_CLONE_ARGS = struct.Struct("<11Q")
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Make a copy of this process, to become `role`: fork(2)."""
+
+    role: str
+
+    def perform(self) -> int:
+        """Return 0 in the child, the child's pid in the parent."""
+        return os.fork()
+
+    def shell(self) -> str:
+        """A shell forks for every command; there is no word for it."""
+        return f": fork for the {self.role}"
+
+
+@dataclass(frozen=True)
+class Clone:
+    """Make the container's first process, in new namespaces of these kinds: clone(2).
+
+    With `cgroup`, a directory of the unified hierarchy, it is born there (CLONE_INTO_CGROUP, Linux 5.7): moving a
+    process later costs a hundred times as much.
+    """
+
+    kinds: tuple[str, ...]
+    cgroup: str = ""
+
+    def perform(self) -> tuple[int, int]:
+        """Return (0, -1) in the child; (pid, pidfd) in the parent."""
+        flags = flags_of(self.kinds) | libc.CLONE_PIDFD
+        pidfd = ctypes.c_int(-1)
+        group = os.open(self.cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if self.cgroup else -1
+        if group >= 0:
+            flags |= libc.CLONE_INTO_CGROUP
+        try:
+            arguments = _CLONE_ARGS.pack(
+                flags, ctypes.addressof(pidfd), 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, max(group, 0)
+            )
+            pid = libc.syscall(libc.SYS_clone3, arguments, len(arguments))
+        finally:
+            if group >= 0:
+                os.close(group)
+        return (0, -1) if pid == 0 else (pid, pidfd.value)
+
+    def shell(self) -> str:
+        """As unshare(1) says it; what follows runs inside."""
+        kinds = [f"--{kind}" for kind in KINDS if kind in self.kinds]
+        return join(["exec", "unshare", *kinds, *(["--fork"] if "pid" in self.kinds else []), "sh"])
+
+
+@dataclass(frozen=True)
+class OpenTerminal:
+    """Open a new terminal of the container's own /dev/pts and make it this session's: pty(7).
+
+    Its other side goes to the shim, through the socket at descriptor `to`; `console` is where Docker shows it.
+    """
+
+    devpts: str
+    console: str
+    to: int
+    rows: int = 0
+    columns: int = 0
+
+    def perform(self) -> None:
+        """Open, unlock, send the master away, bind the slave on /dev/console, make it 0, 1 and 2."""
+        master = os.open(f"{self.devpts}/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        fcntl.ioctl(master, 0x40045431, struct.pack("i", 0))  # TIOCSPTLCK
+        slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+        number = struct.unpack("I", fcntl.ioctl(master, 0x80045430, b"\0" * 4))[0]  # TIOCGPTN
+        if self.rows and self.columns:
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
+        if self.console:
+            os.close(os.open(self.console, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o666))
+            libc.mount(f"{self.devpts}/{number}", self.console, "", libc.MS_BIND)
+        send_descriptor(self.to, master)
+        os.close(master)
+        take_terminal(slave)
+
+    def shell(self) -> str:
+        """As script(1) gives a command a terminal."""
+        if not self.console:
+            return ": the shim's terminal becomes standard input, output and error"
+        return f": > {join([self.console])} && mount --bind \"$(tty)\" {join([self.console])}"
+
+
+@dataclass(frozen=True)
+class ConnectStdio:
+    """Make these descriptors standard input, output and error: dup2(2)."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+    def perform(self) -> None:
+        """Three times dup2(2); below 0 stands for /dev/null."""
+        for number, source in enumerate((self.stdin, self.stdout, self.stderr)):
+            if source >= 0:
+                os.dup2(source, number, inheritable=True)
+            else:
+                null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+                os.dup2(null, number, inheritable=True)
+                os.close(null)
+
+    def shell(self) -> str:
+        """As redirections say it: the shim's pipes are what a shell has already."""
+        return ": standard input, output and error are the shim's pipes"
+
+
+@dataclass(frozen=True)
+class StartSession:
+    """Leave the caller's session and terminal for a session of one's own: setsid(2)."""
+
+    def perform(self) -> None:
+        """Ask setsid(2); who leads a session already keeps it."""
+        try:
+            os.setsid()
+        except PermissionError:
+            return
+
+    def shell(self) -> str:
+        """Nothing to type: unshare --fork has made the shell the first process already."""
+        return ": setsid"
+
+
+@dataclass(frozen=True)
+class Exec:
+    """Become another program: execve(2). The last operation of every container."""
+
+    arguments: tuple[str, ...]
+    environment: tuple[str, ...]
+
+    def perform(self) -> None:
+        """Look the program up in the new environment's PATH; on success this never returns.
+
+        FileNotFoundError names a program that is not there, PermissionError one that cannot be run.
+        """
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)  # Python ignores them; ignored signals stay so across exec
+        environment = dict(variable.partition("=")[::2] for variable in self.environment)
+        program = self.arguments[0]
+        if "/" in program:
+            os.execve(program, self.arguments, environment)
+        denied: OSError | None = None
+        for directory in environment.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").split(
+            ":"
+        ):
+            try:
+                os.execve(os.path.join(directory or ".", program), self.arguments, environment)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except PermissionError as error:
+                denied = error
+        if denied:
+            raise denied
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+
+    def shell(self) -> str:
+        """As env(1) and exec say it."""
+        return join(["exec", "env", "-i", *self.environment, *self.arguments])
+
+
+def take_terminal(slave: int) -> None:
+    """Make a terminal standard input, output, error and the controlling terminal of this session."""
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    for number in (0, 1, 2):
+        os.dup2(slave, number, inheritable=True)
+    if slave > 2:
+        os.close(slave)
+
+
+def send_descriptor(to: int, descriptor: int) -> None:
+    """Send a descriptor through the unix socket at number `to`: unix(7), SCM_RIGHTS."""
+    with socket.socket(fileno=os.dup(to)) as connection:
+        socket.send_fds(connection, [b"T"], [descriptor])

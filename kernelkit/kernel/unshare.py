@@ -1,0 +1,84 @@
+"""What unshare(1) and nsenter(1) do: namespaces made and entered. namespaces(7) names the kinds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from kernelkit.kernel import libc
+from kernelkit.kernel.words import join
+
+# The words of unshare(1) -> (clone flag, name under /proc/PID/ns).
+KINDS: dict[str, tuple[int, str]] = {
+    "user": (libc.CLONE_NEWUSER, "user"),
+    "mount": (libc.CLONE_NEWNS, "mnt"),
+    "uts": (libc.CLONE_NEWUTS, "uts"),
+    "ipc": (libc.CLONE_NEWIPC, "ipc"),
+    "net": (libc.CLONE_NEWNET, "net"),
+    "pid": (libc.CLONE_NEWPID, "pid"),
+    "cgroup": (libc.CLONE_NEWCGROUP, "cgroup"),
+}
+
+
+def flags_of(kinds: tuple[str, ...]) -> int:
+    """The clone flags for these kinds of namespace."""
+    flags = 0
+    for kind in kinds:
+        flags |= KINDS[kind][0]
+    return flags
+
+
+@dataclass(frozen=True)
+class Unshare:
+    """Leave the namespaces of these kinds that were inherited, for new ones: unshare(2)."""
+
+    kinds: tuple[str, ...]
+
+    def perform(self) -> None:
+        """Ask unshare(2); a new pid namespace takes in only children made later."""
+        libc.unshare(flags_of(self.kinds))
+
+    def shell(self) -> str:
+        """As unshare(1) says it; what follows runs inside."""
+        return join(["exec", "unshare", *(f"--{kind}" for kind in self.kinds), "sh"])
+
+
+@dataclass(frozen=True)
+class EnterNamespaces:
+    """Join the namespaces of a running process: setns(2). Of a pid namespace only children made later are members."""
+
+    pid: int
+    kinds: tuple[str, ...]
+
+    def perform(self) -> None:
+        """One setns(2) for all kinds, with a pidfd: Linux 5.8."""
+        pidfd = libc.syscall(libc.SYS_pidfd_open, self.pid, 0)
+        try:
+            libc.setns(pidfd, flags_of(self.kinds))
+        finally:
+            os.close(pidfd)
+
+    def shell(self) -> str:
+        """As nsenter(1) says it."""
+        return join(["nsenter", "-t", self.pid, *(f"--{kind}" for kind in self.kinds)])
+
+
+@dataclass(frozen=True)
+class JoinNamespace:
+    """Join one namespace of another process in place of one's own, as `--network container:ID` does."""
+
+    kind: str
+    pid: int
+
+    def perform(self) -> None:
+        """Open the namespace's file, ask setns(2)."""
+        flag, name = KINDS[self.kind]
+        fd = os.open(f"/proc/{self.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            libc.setns(fd, flag)
+        finally:
+            os.close(fd)
+
+    def shell(self) -> str:
+        """As nsenter(1) says it; what follows runs inside."""
+        return join(["exec", "nsenter", f"--{self.kind}=/proc/{self.pid}/ns/{KINDS[self.kind][1]}", "sh"])

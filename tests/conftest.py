@@ -1,0 +1,138 @@
+"""What every test may ask for: a home of its own, kernelkit's commands in it, a throw-away machine, a registry."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.machine import Machine, short_folder
+from tests.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders say what the machine must offer: all but tests/pure need root."""
+    if os.geteuid() == 0:
+        return
+    pure = Path(__file__).parent / "pure"
+    for item in items:
+        if pure not in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+class Kernelkit:
+    """A kernelkit with a home of its own, driven by its command line: `kk("run", "--rm", "busybox", "true")`.
+
+    With a `machine`, everything happens on that machine.
+    """
+
+    def __init__(self, home: Path, machine: Machine | None = None) -> None:
+        self.home = home
+        self.machine = machine
+        self.socket = home / "run" / "docker.sock"
+        self.env = {"KERNELKIT_HOME": str(home), "DOCKER_HOST": f"unix://{self.socket}"}
+
+    def __call__(
+        self, *arguments: str, check: bool = True, timeout: float = 120, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one kernelkit command and wait for it; fails the test with what it said if its exit code is not 0."""
+        return self.run([str(Path(sys.executable).with_name("kernelkit")), *arguments], check, timeout, input)
+
+    def docker(
+        self, *arguments: str, check: bool = True, timeout: float = 120, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The same with the stock docker client."""
+        return self.run(["docker", *arguments], check, timeout, input)
+
+    def run(
+        self, command: list[str], check: bool = True, timeout: float = 120, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run any command with this home in its environment."""
+        process = self.start(command, stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL)
+        try:
+            out, err = process.communicate(input, timeout)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        if check:
+            assert process.returncode == 0, f"{shlex.join(command)} left with {process.returncode}: {err or out}"
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def start(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
+        """Start any command with this home in its environment."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        if self.machine:
+            return self.machine.start(*command, env=self.env, **options)
+        return subprocess.Popen(command, env={**os.environ, **self.env}, text=True, **options)
+
+    def remove(self) -> None:
+        """Take the practice host down and the home away, unless something is still mounted in it."""
+        try:
+            self("down", check=False)
+        finally:
+            mounted = [
+                line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {self.home}/" in line
+            ]
+            assert not mounted, f"`kernelkit down` left mounts behind: {mounted}"
+            shutil.rmtree(self.home, ignore_errors=True)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty folder with a name short enough for sockets."""
+    folder = short_folder()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def kk() -> Iterator[Kernelkit]:
+    """A kernelkit with a home of its own; nothing is booted or pulled before the test asks for it."""
+    kernelkit = Kernelkit(short_folder())
+    yield kernelkit
+    kernelkit.remove()
+
+
+@pytest.fixture(scope="module")
+def shared_kk() -> Iterator[Kernelkit]:
+    """A kernelkit for all tests of one file, with busybox in it; a test removes the containers it makes."""
+    kernelkit = Kernelkit(short_folder())
+    kernelkit("pull", "busybox")
+    yield kernelkit
+    kernelkit.remove()
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """A throw-away machine, to ask for its `state()` before and after."""
+    throwaway = Machine()
+    yield throwaway
+    throwaway.down()
+
+
+@pytest.fixture
+def kk_alone(machine: Machine) -> Iterator[Kernelkit]:
+    """A kernelkit on a throw-away machine, where whatever it leaves behind shows."""
+    kernelkit = Kernelkit(short_folder(), machine)
+    yield kernelkit
+    kernelkit.remove()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A real registry on loopback, empty at first, the same for all tests of a worker."""
+    if not shutil.which("docker-registry"):
+        pytest.skip("needs docker-registry")
+    real = Registry(tmp_path_factory.mktemp("registry"))
+    yield real
+    real.stop()

@@ -1,0 +1,174 @@
+"""A throw-away machine: one process tree in namespaces of its own, so that a test can ask what is left behind.
+
+Its mounts, links, rules, processes and cgroups are nobody else's, whatever runs beside the test.  It has a loopback and
+nothing more.  `down()` ends its first process, and the kernel throws the rest away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+State = dict[str, list[str]]
+
+# Runs as the machine's first process: a /proc, a /sys and cgroup hierarchies that show this machine and no other.
+# In a fresh cgroup namespace the mounted hierarchies still show the whole tree, so they are mounted again.
+BOOT = """
+set -e
+mount -t proc proc /proc
+cgroups=$(awk '$0 ~ / - cgroup2? / { split($0, half, " - "); split(half[1], a); split(half[2], b)
+                                     print a[5], b[1], b[3] }' /proc/self/mountinfo)
+mount -t sysfs sysfs /sys
+mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
+echo "$cgroups" | sort | while read -r where kind options; do
+  [ -n "$where" ] || continue
+  [ "$where" = /sys/fs/cgroup ] && { umount /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; continue; }
+  mkdir -p "$where"
+  if [ "$kind" = cgroup2 ]; then mount -t cgroup2 cgroup2 "$where"
+  else mount -t cgroup -o "$(echo "$options" | sed 's/^rw,//; s/^ro,//')" cgroup "$where"; fi
+done
+ip link set lo up
+echo ready
+exec sleep infinity
+"""
+
+
+class Machine:
+    """A machine of its own; `run` runs a command on it, `state` says what its kernel holds."""
+
+    def __init__(self) -> None:
+        self._cgroups = _make_cgroups(f"throwaway-{os.getpid()}-{os.urandom(3).hex()}")
+        unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--cgroup"]
+        self._process = subprocess.Popen(
+            [*unshare, "--propagation", "private", "sh", "-c", BOOT],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=self._join_cgroups,
+        )
+        assert self._process.stdout
+        if self._process.stdout.readline() != "ready\n":
+            said = self._process.stdout.read()
+            self.down()
+            raise OSError(f"the throw-away machine does not boot: {said}")
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        self.init = int(children[0])
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        """Start a command on this machine, in its namespaces and its cgroups."""
+        return subprocess.Popen(
+            ["nsenter", f"--target={self.init}", "--all", "--", *arguments],
+            env={**os.environ, **(env or {})},
+            text=True,
+            preexec_fn=self._join_cgroups,
+            **options,
+        )
+
+    def run(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120,
+        check: bool = True,
+        **options: Any,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on this machine and wait for it."""
+        process = self.start(*arguments, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        ended = subprocess.CompletedProcess(list(arguments), process.returncode, out, err)
+        if check and ended.returncode:
+            raise AssertionError(f"{shlex.join(arguments)} left with {ended.returncode}: {err or out}")
+        return ended
+
+    def state(self, *folders: Path) -> State:
+        """What this machine's kernel holds, and the names below `folders`; equal before and after means: no trace."""
+        links = json.loads(self.run("ip", "-j", "-d", "address").stdout)
+        routes = json.loads(self.run("ip", "-j", "route", "show", "table", "all").stdout)
+        shown = self.run("sh", "-c", "cat /proc/self/mountinfo; exec ps -eo pid,args --no-headers").stdout.splitlines()
+        mounts = [line for line in shown if " - " in line and line.split()[0].isdigit() and ":" in line.split()[2]]
+        processes = [line.strip() for line in shown if line not in mounts]
+        found = self.run("find", "/sys/fs/cgroup", "-mindepth", "2", "-type", "d", check=False).stdout.splitlines()
+        return {
+            "mounts": sorted(" ".join(line.split()[3:]) for line in mounts),
+            "links": sorted(f"{link['ifname']} {link.get('master', '')}" for link in links),
+            "addresses": sorted(f"{a['local']}/{a['prefixlen']} {x['ifname']}" for x in links for a in x["addr_info"]),
+            "routes": sorted(json.dumps(route, sort_keys=True) for route in routes),
+            "rules": self.run("nft", "-s", "list", "ruleset").stdout.splitlines(),
+            "processes": sorted(p for p in processes if not p.endswith("ps -eo pid,args --no-headers")),
+            "cgroups": sorted(found),
+            "forwarding": self.run("sysctl", "-n", "net.ipv4.ip_forward").stdout.split(),
+            "files": sorted(str(path) for folder in folders for path in folder.rglob("*")),
+        }
+
+    def down(self) -> None:
+        """End the machine; everything on it goes with its first process."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+        for path in self._cgroups:
+            for folder, _, _ in os.walk(path, topdown=False):
+                _remove_cgroup(Path(folder))
+
+    def _join_cgroups(self) -> None:
+        for path in self._cgroups:
+            (path / "cgroup.procs").write_text("0")
+
+
+def _make_cgroups(name: str) -> list[Path]:
+    """A cgroup in each hierarchy, below the one this process is in, that processes can join."""
+    made = []
+    mine = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        mine[controllers] = path
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split()[:3]
+        if kind not in ("cgroup", "cgroup2"):
+            continue
+        names = set(options.split(","))
+        path = next((p for c, p in mine.items() if (set(c.split(",")) <= names if kind == "cgroup" else c == "")), None)
+        if path is None:
+            continue
+        parent = Path(before.split()[4]) / path.lstrip("/")
+        cgroup = parent / name
+        cgroup.mkdir()
+        made.append(cgroup)
+        # cgroups(7): nobody can join a v1 cpuset that has no processors and no memory.
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            if kind == "cgroup" and (parent / file).exists():
+                (cgroup / file).write_text((parent / file).read_text())
+    return made
+
+
+def _remove_cgroup(path: Path) -> None:
+    """Remove a cgroup; the kernel says "busy" for a moment after its last process has ended."""
+    for _ in range(100):
+        try:
+            path.rmdir()
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            subprocess.run(["sleep", "0.02"], check=True)
+
+
+def short_folder() -> Path:
+    """A folder with a name short enough for the sockets in it (unix(7): 108 bytes), in memory if there is room."""
+    memory = Path("/dev/shm")
+    room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 << 30
+    return Path(tempfile.mkdtemp(prefix="kk-", dir=memory if room else None))

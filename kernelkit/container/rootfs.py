@@ -1,0 +1,129 @@
+"""The container's file tree: what is mounted into it, its /dev, and what is hidden from it.
+
+Every path is taken inside `root`, the merged view, before the container's root directory is changed to it: the tools a
+person needs for these steps are the host's, the image may have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kernelkit.kernel.files import MakeDevice, MakeDirectory, MakeLink, SetOwner
+from kernelkit.kernel.mount import (
+    PROPAGATION,
+    Bind,
+    MakeMountPoint,
+    MaskPath,
+    Mount,
+    PivotRoot,
+    ProtectPath,
+    Remount,
+    SetPropagation,
+    Unmount,
+)
+from kernelkit.trace import Operation
+
+DEVICE_LINKS = (
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("pts/ptmx", "ptmx"),
+)
+
+
+def isolate(propagation: str = "rprivate") -> list[Operation]:
+    """Keep what is mounted from here on out of every other mount namespace."""
+    return [SetPropagation("/", propagation)]
+
+
+def mounts(
+    wanted: Sequence[Mapping[str, Any]],
+    root: str,
+    *,
+    files: frozenset[str] = frozenset(),
+    hierarchies: Sequence[tuple[str, str]] = (),
+    devices: Sequence[Mapping[str, Any]] = (),
+    bind_devices: bool = False,
+) -> list[Operation]:
+    """Mount what the OCI spec lists, in its order (config.md, Mounts).
+
+    `files` are the destinations of bind mounts whose source is a file; `hierarchies` the cgroup hierarchies as (name,
+    options), with the single name "" for the unified one; `devices` the spec's `linux.devices`.
+    """
+    plan: list[Operation] = []
+    for mount in wanted:
+        target, kind = mount["destination"], mount.get("type", "bind")
+        options = tuple(mount.get("options") or ())
+        if kind == "bind":
+            plan += _bind(mount["source"], target, options, root, directory=target not in files)
+        elif kind == "cgroup":
+            plan += _cgroups(target, options, root, hierarchies)
+        else:
+            plain = tuple(o for o in options if o not in PROPAGATION)
+            plan.append(MakeMountPoint(target, directory=True, root=root))
+            plan.append(Mount(kind, mount.get("source", kind), target, plain, root))
+        if target == "/dev" and kind == "tmpfs":
+            plan += device_tree(f"{root}/dev", devices, bind=bind_devices)
+    return plan
+
+
+def device_tree(dev: str, devices: Sequence[Mapping[str, Any]], *, bind: bool = False) -> list[Operation]:
+    """Fill a fresh /dev: the nodes, and the links every program counts on (OCI config-linux.md, Devices).
+
+    `bind` takes the host's nodes instead of making new ones: in a user namespace mknod(2) is refused.
+    """
+    plan: list[Operation] = []
+    for device in devices:
+        path = dev + device["path"].removeprefix("/dev")
+        if "/" in device["path"].removeprefix("/dev/"):
+            plan.append(MakeDirectory(path.rpartition("/")[0]))
+        if bind:
+            plan.append(MakeMountPoint(path.removeprefix(dev), directory=False, root=dev))
+            plan.append(Bind(device.get("source", device["path"]), path))
+            continue
+        plan.append(MakeDevice(path, device["type"], device["major"], device["minor"], device.get("fileMode", 0o666)))
+        if device.get("uid") or device.get("gid"):
+            plan.append(SetOwner(path, device.get("uid", 0), device.get("gid", 0)))
+    return plan + [MakeLink(target, f"{dev}/{name}") for target, name in DEVICE_LINKS]
+
+
+def conceal(masked: Sequence[str], protected: Sequence[str], root: str) -> list[Operation]:
+    """Hide the kernel's more talkative files, and make its switches read-only."""
+    return [*(MaskPath(root + path) for path in masked), *(ProtectPath(root + path) for path in protected)]
+
+
+def enter(root: str, *, readonly: bool = False) -> list[Operation]:
+    """Make the merged view the root directory, and let go of the host's."""
+    plan: list[Operation] = [PivotRoot(root), Unmount(".", lazy=True)]
+    return [Remount(root, ("ro",)), *plan] if readonly else plan
+
+
+def _bind(source: str, target: str, options: tuple[str, ...], root: str, *, directory: bool) -> list[Operation]:
+    plan: list[Operation] = [
+        MakeMountPoint(target, directory, root),
+        Bind(source, target, recursive="rbind" in options, root=root),
+    ]
+    flags = tuple(o for o in options if o in ("ro", "nosuid", "nodev", "noexec", "noatime"))
+    if flags:
+        plan.append(Remount(target, flags, root))
+    plan += [SetPropagation(target, o, root) for o in options if o in PROPAGATION and o != "rprivate"]
+    return plan
+
+
+def _cgroups(
+    target: str, options: tuple[str, ...], root: str, hierarchies: Sequence[tuple[str, str]]
+) -> list[Operation]:
+    plan: list[Operation] = [MakeMountPoint(target, directory=True, root=root)]
+    if [name for name, _ in hierarchies] == [""]:
+        return [*plan, Mount("cgroup2", "cgroup", target, options, root)]
+    # Version 1: a small tmpfs that holds a directory a hierarchy; only the hierarchies themselves are read-only.
+    base = tuple(o for o in options if o != "ro")
+    plan.append(Mount("tmpfs", "tmpfs", target, (*base, "mode=755"), root))
+    for name, controllers in hierarchies:
+        place = f"{root}{target}/{name}"
+        kind = "cgroup" if controllers else "cgroup2"
+        data = (controllers,) if controllers else ()
+        plan += [MakeDirectory(place), Mount(kind, "cgroup", f"{target}/{name}", (*options, *data), root)]
+    return plan

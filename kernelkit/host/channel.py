@@ -1,0 +1,200 @@
+"""How init, shims and the engine talk: whole messages, with descriptors, over a unix socket.
+
+    engine ⇄ init     Start
+    engine ⇄ shim     Attach Resize Signal CloseInput StartExec Bye  →   ←  Started Failed Exited ExecStarted ExecExited
+
+The messages are types; their order of declaration is the order in which they are spoken.  SOCK_SEQPACKET keeps
+their borders: unix(7).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from kernelkit.trace import Operation
+
+LARGEST = 65536  # bytes of one message; plans travel in shared memory instead
+
+
+@dataclass(frozen=True)
+class Start:
+    """Engine to init: fork a shim for the job in this memory. Descriptors: memory, the shim's channel, gate or none."""
+
+    steps: int
+    address: str  # where the shim listens for a next engine
+
+
+@dataclass(frozen=True)
+class Attach:
+    """Engine to shim: the descriptor is a client's connection; copy the process's streams to and from it."""
+
+    process: str = ""  # an exec's id, or empty for the container's own
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+    framed: bool = True  # Docker's 8-byte headers; not with a terminal
+    detach_keys: bytes = b"\x10\x11"
+    leftover: bytes = b""  # what the client had sent before it was handed over
+
+
+@dataclass(frozen=True)
+class Started:
+    """Shim to engine: the container's program runs."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Shim to engine: the step with this number was refused, the container is gone."""
+
+    seq: int
+    errno: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Engine to shim: the client's window has a new size."""
+
+    rows: int
+    columns: int
+    process: str = ""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Engine to shim: send the container's first process a signal."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class StartExec:
+    """Engine to shim: run one more program in the container; the memory descriptor holds its job."""
+
+    process: str
+    steps: int
+    attach: Attach | None = None  # a second descriptor is the client's connection
+
+
+@dataclass(frozen=True)
+class ExecStarted:
+    """Shim to engine: that program runs; `seq` and `error` tell of the step that failed instead."""
+
+    process: str
+    pid: int
+    seq: int = 0
+    errno: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ExecExited:
+    """Shim to engine: that program has ended with this code."""
+
+    process: str
+    code: int
+
+
+@dataclass(frozen=True)
+class Exited:
+    """Shim to engine: the container's program has ended; 128 + n after signal n. `at` is seconds since the epoch."""
+
+    code: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Bye:
+    """Engine to shim: the end is known and noted; go."""
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """Docker's json-file options: a file of at most `max_size` bytes (0: no limit), `max_file` of them kept."""
+
+    path: str
+    max_size: int = 0
+    max_file: int = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a shim has to do, and the record's numbers for it.
+
+    `clone` is performed by the shim as step `clone_seq`; `enter` just before and `leave` just after it, where the
+    child is to be born into another container's pid namespace. `operations` are performed by the child, in order, the
+    first being step `first`; the last is the exec.
+    """
+
+    operations: tuple[Operation, ...]
+    first: int
+    clone: Operation
+    clone_seq: int
+    enter: Operation | None = None
+    leave: Operation | None = None
+    fork_seq: int = 0
+    terminal: bool = False
+    stdin: bool = False  # keep standard input open for clients
+    stdin_once: bool = False  # close it when the first client closes its side
+    host_sockets: bool = False  # the plan speaks to the host's network namespace from inside
+    log: LogSettings | None = None
+
+
+def pack(job: Job, ledger_size: int) -> int:
+    """A descriptor of memory that holds an empty ledger of that many bytes, then the job."""
+    payload = pickle.dumps(job, pickle.HIGHEST_PROTOCOL)
+    memory = os.memfd_create("kernelkit-job", os.MFD_CLOEXEC)
+    os.ftruncate(memory, ledger_size + len(payload))
+    os.pwrite(memory, payload, ledger_size)
+    return memory
+
+
+class Channel:
+    """One end of a conversation; it owns its socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two ends connected to each other."""
+        a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(a), cls(b)
+
+    def fileno(self) -> int:
+        """The descriptor, for poll."""
+        return self.socket.fileno()
+
+    def send(self, message: object, *descriptors: int) -> None:
+        """Send one message, descriptors with it; BrokenPipeError when nobody is at the other end."""
+        payload = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        if descriptors:
+            socket.send_fds(self.socket, [payload], list(descriptors))
+        else:
+            self.socket.send(payload, socket.MSG_NOSIGNAL)
+
+    def receive(self, *, wait: bool = True) -> tuple[Any, list[int]] | None:
+        """The next message with its descriptors; None when the other end is gone.
+
+        Without `wait`, BlockingIOError when there is none yet.
+        """
+        flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
+        try:
+            payload, descriptors, _, _ = socket.recv_fds(self.socket, LARGEST, 8, flags)
+        except ConnectionResetError:
+            return None
+        if not payload:
+            return None
+        return pickle.loads(payload), descriptors
+
+    def close(self) -> None:
+        """Close this end."""
+        with contextlib.suppress(OSError):
+            self.socket.close()

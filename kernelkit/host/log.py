@@ -1,0 +1,86 @@
+"""A container's log, in Docker's json-file format: one JSON object a line, rotated by size."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from kernelkit.host.channel import LogSettings
+
+LONGEST = 16384  # Docker splits lines longer than this into several entries
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 with nanoseconds in UTC, as Docker writes times."""
+    whole, nanoseconds = divmod(int(seconds * 1e9), 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{nanoseconds:09d}Z"
+
+
+class Log:
+    """Writes what a process says, line by line; an unfinished line waits for its end or the log's."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        self._settings = settings
+        self._file = -1
+        self._size = 0
+        self._unfinished: dict[str, bytes] = {}
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Add output of `stdout` or `stderr`."""
+        data = self._unfinished.pop(stream, b"") + data
+        now = timestamp(time.time())
+        out = bytearray()
+        start = 0
+        while start < len(data):
+            end = data.find(b"\n", start, start + LONGEST) + 1
+            if end == 0:
+                if len(data) - start < LONGEST:
+                    self._unfinished[stream] = data[start:]
+                    break
+                end = start + LONGEST
+            out += _entry(stream, data[start:end], now)
+            start = end
+        if out:
+            self._append(bytes(out))
+
+    def close(self) -> None:
+        """Write what was left unfinished; close the file."""
+        for stream, rest in self._unfinished.items():
+            self._append(_entry(stream, rest, timestamp(time.time())))
+        self._unfinished.clear()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _append(self, entry: bytes) -> None:
+        # Opened at the first word: a container that says nothing costs no file.
+        if self._file < 0:
+            self._file = os.open(
+                self._settings.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640
+            )
+            self._size = os.fstat(self._file).st_size
+        if self._settings.max_size and self._size and self._size + len(entry) > self._settings.max_size:
+            self._rotate()
+        try:
+            os.write(self._file, entry)
+            self._size += len(entry)
+        except OSError:
+            return  # a full disk must not stop the container; what could not be written is lost, as with Docker
+
+    def _rotate(self) -> None:
+        os.close(self._file)
+        path, kept = self._settings.path, self._settings.max_file
+        for number in range(kept - 1, 0, -1):
+            older = f"{path}.{number}"
+            newer = f"{path}.{number - 1}" if number > 1 else path
+            if os.path.exists(newer):
+                os.replace(newer, older)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_TRUNC
+        self._file = os.open(path, flags, 0o640)
+        self._size = 0
+
+
+def _entry(stream: str, line: bytes, now: str) -> bytes:
+    text = json.dumps(line.decode("utf-8", "replace"), ensure_ascii=False)
+    return f'{{"log":{text},"stream":"{stream}","time":"{now}"}}\n'.encode()

@@ -37,7 +37,7 @@ echo "$cgroups" | sort | while read -r where kind options; do
 done
 ip link set lo up
 echo ready
-exec sleep infinity
+while :; do sleep 86400; done  # a shell, because a machine's first process must reap those whose parent is gone
 """
 
 
@@ -45,7 +45,8 @@ class Machine:
     """A machine of its own; `run` runs a command on it, `state` says what its kernel holds."""
 
     def __init__(self) -> None:
-        self._cgroups = _make_cgroups(f"throwaway-{os.getpid()}-{os.urandom(3).hex()}")
+        self.name = f"throwaway-{os.getpid()}-{os.urandom(3).hex()}"
+        self._cgroups = _make_cgroups(self.name)
         unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--cgroup"]
         self._process = subprocess.Popen(
             [*unshare, "--propagation", "private", "sh", "-c", BOOT],

@@ -9,6 +9,7 @@ their borders: unix(7).
 
 from __future__ import annotations
 
+import array
 import contextlib
 import os
 import pickle
@@ -156,6 +157,20 @@ def pack(job: Job, ledger_size: int) -> int:
     return memory
 
 
+def receive_descriptors(connection: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
+    """One message and the descriptors with it; empty at the end.
+
+    `socket.recv_fds` of Python 3.11 forgets its flags.
+    """
+    space = socket.CMSG_LEN(8 * 4)
+    payload, ancillary, _, _ = connection.recvmsg(LARGEST, space, flags | socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data[: len(data) - len(data) % 4])
+    return payload, list(descriptors)
+
+
 class Channel:
     """One end of a conversation; it owns its socket."""
 
@@ -185,9 +200,9 @@ class Channel:
 
         Without `wait`, BlockingIOError when there is none yet.
         """
-        flags = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
+        flags = 0 if wait else socket.MSG_DONTWAIT
         try:
-            payload, descriptors, _, _ = socket.recv_fds(self.socket, LARGEST, 8, flags)
+            payload, descriptors = receive_descriptors(self.socket, flags)
         except ConnectionResetError:
             return None
         if not payload:

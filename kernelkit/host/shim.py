@@ -37,6 +37,7 @@ from kernelkit.host.channel import (
     Start,
     Started,
     StartExec,
+    receive_descriptors,
 )
 from kernelkit.host.log import Log
 from kernelkit.host.streams import Loop, Streams
@@ -323,7 +324,7 @@ def _listen_to_child(sync: socket.socket, streams: Streams) -> Failed | None:
     """Wait until the child has become its program, which closes the socket; or until it says what failed."""
     failure: Failed | None = None
     while True:
-        data, descriptors, _, _ = socket.recv_fds(sync, 65536, 1, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors = receive_descriptors(sync)
         if not data:
             return failure
         if descriptors:

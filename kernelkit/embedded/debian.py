@@ -10,7 +10,6 @@ import io
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tarfile
 import time
@@ -29,9 +28,9 @@ _HOOKS = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 
 # Left behind by the build, different every time, of no use to a container, or made by the engine for each container.
 _DROP = re.compile(
-    r"dev/.+|proc/.+|sys/.+|run/.+|tmp/.+|etc/(hostname|resolv\.conf|machine-id|\.pwd\.lock)"
-    r"|var/log/.*(log|term.*)|var/cache/(ldconfig/aux-cache|apt/.*\.bin|apt/archives/.*\.deb|debconf/.*-old)"
-    r"|var/lib/(apt/lists/.*_.*|dpkg/.*-old|dpkg/lock.*|systemd/.*)|etc/(passwd|group|shadow|gshadow)-"
+    r"(dev|proc|sys|tmp)/.+|etc/(hostname|resolv\.conf|machine-id|\.pwd\.lock|(passwd|group|shadow|gshadow)-)"
+    r"|var/log/(.+\.log|apt/.+)|var/cache/(ldconfig/aux-cache|apt/.+\.bin|apt/archives/.+\.deb|debconf/.+-old)"
+    r"|var/lib/(apt/lists/.+_.+|dpkg/.+-old|dpkg/lock.*)|etc/apt/apt\.conf\.d/99mmdebstrap"
 )
 _LAST_CHANGE = re.compile(rb"^([^:\n]*:[^:\n]*):\d+:", re.MULTILINE)
 
@@ -49,7 +48,7 @@ class Release:
 
 @dataclass(frozen=True)
 class System:
-    """A layer's tar on the disk, and its newest date in seconds since the epoch."""
+    """A layer's tar on the disk, and its latest date in seconds since the epoch."""
 
     tar: Path
     newest: int
@@ -146,13 +145,26 @@ def _proxies() -> list[str]:
 
 def _run(command: list[str], scratch: Path, lock: int, tool: str) -> None:
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(scratch)}
-    # setpriv(1) ends the tool when this process is killed, so that it can unmount what it has mounted.
-    guard = ["setpriv", "--pdeathsig", signal.SIGTERM.name.removeprefix("SIG")] if shutil.which("setpriv") else []
     done = subprocess.run(
-        [*guard, *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=(lock,)
+        [*_guard(), *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=(lock,)
     )
     if done.returncode:
         why = last_complaint(done.stderr.decode(errors="replace")) or f"exit status {done.returncode}"
         raise Unavailable(
             f"cannot make the image 'debian': {tool}: {why}", hint="it needs a Debian mirror that can be reached"
         )
+
+
+def _guard() -> list[str]:
+    """What to put before a tool so that its processes and mounts go with this process, even when it is killed.
+
+    As root the tools mount /proc and more on the machine itself: namespaces of their own keep that from it.  Without
+    root, mmdebstrap makes such namespaces by itself.
+    """
+    if not shutil.which("setpriv") or not shutil.which("unshare"):
+        return []
+    dies_with_us = ["setpriv", "--pdeathsig", "KILL"]
+    own = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid() == 0 and subprocess.run([*own, "true"], capture_output=True).returncode == 0:
+        return [*dies_with_us, *own]
+    return dies_with_us

@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +121,13 @@ class Layout:
     @contextlib.contextmanager
     def making(self, name: str) -> Iterator[Making]:
         """The right to make one image: waits until no other process or thread does; gives an empty scratch folder."""
-        scratch = self.directory / "making" / name
+        parent = self.directory / "making"
         with _locked(self.directory / "locks" / f"{name}.lock") as lock:
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(parents=True)
+            for abandoned in parent.glob(f"{name}.*"):
+                shutil.rmtree(abandoned, ignore_errors=True)
+            parent.mkdir(exist_ok=True)
+            # A fresh name each time: a tool whose parent was killed may still be writing below the old one.
+            scratch = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=parent))
             try:
                 yield Making(self, name, scratch, lock)
             finally:

@@ -50,12 +50,12 @@ def prepare(home: Path, names: Sequence[str] = ("busybox", "bash"), *, say: Say)
             raise InvalidRequest(f"there is no embedded image '{name}'", hint=f"there are {', '.join(NAMES)}")
     wanted = dict.fromkeys(part for name in names for part in (*_NEEDS.get(name, ()), name))
     for name in wanted:
-        if not ready(home, name):
-            try:
+        try:
+            if not ready(home, name):
                 _make(home, name, say)
-            except OSError as error:
-                why = error.strerror or str(error)
-                raise KernelkitError(f"cannot make the image '{name}' in '{directory(home)}': {why}") from error
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise KernelkitError(f"cannot make the image '{name}' in '{directory(home)}': {why}") from error
 
 
 def _make(home: Path, name: str, say: Say) -> None:

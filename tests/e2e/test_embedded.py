@@ -1,0 +1,82 @@
+"""Other people's programs pull the embedded images: skopeo, and Docker itself with our registry as its mirror."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kernelkit.embedded import recipes
+from kernelkit.embedded.registry import serve
+from tests.machine import Machine
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with busybox and bash in it."""
+    home = tmp_path_factory.mktemp("home")
+    recipes.prepare(home, say=print)
+    return home / "embedded"
+
+
+def test_busybox_and_bash_are_ready_within_ten_seconds(tmp_path: Path) -> None:
+    began = time.monotonic()
+    recipes.prepare(tmp_path, say=print)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.skipif(not shutil.which("skopeo"), reason="needs skopeo")
+def test_skopeo_pulls_after_the_token_dance(images: Path, tmp_path: Path) -> None:
+    server = serve(images)
+    server.start()
+    try:
+        source = server.url.replace("http:", "docker:") + "/library/bash:latest"
+        copy = ["skopeo", "copy", "--insecure-policy", "--src-tls-verify=false", source, f"dir:{tmp_path}/copy"]
+        subprocess.run(copy, check=True, capture_output=True)
+    finally:
+        server.stop()
+    manifest = json.loads((tmp_path / "copy/manifest.json").read_text())
+    assert len(manifest["layers"]) == 2
+    for layer in manifest["layers"]:
+        assert (tmp_path / "copy" / layer["digest"].removeprefix("sha256:")).stat().st_size == layer["size"]
+
+
+@pytest.mark.skipif(not shutil.which("dockerd"), reason="needs dockerd")
+def test_docker_takes_it_for_docker_hub(images: Path, tmp_path: Path, machine: Machine) -> None:
+    registry = machine.start(
+        sys.executable, "-m", "kernelkit.embedded.registry", str(images),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
+    )  # fmt: skip
+    assert registry.stdout
+    mirror = registry.stdout.readline().strip()
+    log = (tmp_path / "log").open("w")
+    daemon = machine.start(
+        "dockerd", f"--data-root={tmp_path}/data", f"--exec-root={tmp_path}/exec", f"--pidfile={tmp_path}/pid",
+        f"--host=unix://{tmp_path}/sock", f"--registry-mirror={mirror}", "--storage-driver=vfs",
+        "--iptables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none",
+        stdout=log, stderr=log,
+    )  # fmt: skip
+    docker = ["docker", "--host", f"unix://{tmp_path}/sock"]
+    try:
+        for _ in range(100):
+            if machine.run(*docker, "version", check=False).returncode == 0:
+                break
+            assert daemon.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        for name in ("busybox", "bash"):
+            said = machine.run(*docker, "pull", name).stdout
+            assert f"Downloaded newer image for {name}:latest" in said
+        inspected = json.loads(machine.run(*docker, "image", "inspect", "bash").stdout)[0]
+        assert inspected["Config"]["Cmd"] == ["bash"]
+        digest = json.loads((images / "index.json").read_text())["manifests"][0]["digest"]
+        assert inspected["RepoDigests"] == [f"bash@{digest}"]
+    finally:
+        log.close()
+        registry.stdout.close()  # both end with their machine

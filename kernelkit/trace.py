@@ -224,6 +224,10 @@ class Ledger:
             self.ended(seq)
         return answer
 
+    def note(self, seq: int, started: float) -> None:
+        """Note a step that began at `started`, in another process, and has just ended well in this one."""
+        self._write(seq, started, time.time() - started, 0)
+
     def announce(self, seq: int) -> None:
         """Note that a step is about to be performed: for `exec`, which never returns to say so."""
         self._write(seq, time.time(), -1.0, 0)

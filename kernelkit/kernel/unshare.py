@@ -65,20 +65,23 @@ class EnterNamespaces:
 
 @dataclass(frozen=True)
 class JoinNamespace:
-    """Join one namespace of another process in place of one's own, as `--network container:ID` does."""
+    """Join one namespace in place of one's own, as `--network container:ID` does: setns(2).
+
+    `path` is its file, `/proc/PID/ns/NAME`. Of a pid namespace only children made later are members, so with
+    `/proc/self/ns/pid` a process that has sent its children elsewhere keeps them at home again.
+    """
 
     kind: str
-    pid: int
+    path: str
 
     def perform(self) -> None:
         """Open the namespace's file, ask setns(2)."""
-        flag, name = KINDS[self.kind]
-        fd = os.open(f"/proc/{self.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            libc.setns(fd, flag)
+            libc.setns(fd, KINDS[self.kind][0])
         finally:
             os.close(fd)
 
     def shell(self) -> str:
         """As nsenter(1) says it; what follows runs inside."""
-        return join(["exec", "nsenter", f"--{self.kind}=/proc/{self.pid}/ns/{KINDS[self.kind][1]}", "sh"])
+        return join(["exec", "nsenter", f"--{self.kind}={self.path}", "sh"])

@@ -47,9 +47,12 @@ class Machine:
     def __init__(self) -> None:
         self.name = f"throwaway-{os.getpid()}-{os.urandom(3).hex()}"
         self._cgroups = _make_cgroups(self.name)
-        unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--cgroup"]
+        # With us ends `unshare`, and with that its child, the machine's first process.
+        unshare = ["setpriv", "--pdeathsig=KILL", "unshare", "--fork", "--kill-child", "--propagation=private"]
+        unshare += ["--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup"]
         self._process = subprocess.Popen(
-            [*unshare, "--propagation", "private", "sh", "-c", BOOT],
+            [*unshare, "sh", "-c", 'eval "$BOOT"'],
+            env={**os.environ, "BOOT": BOOT},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

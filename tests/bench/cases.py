@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tests.bench.arena import Arena
 from tests.bench.measure import OURS, Case
 from tests.bench.peers import REGISTRY, Docker, Kernelkit, Peer, Podman, Runtime, Shelf, SkopeoUmoci
 
@@ -28,17 +29,19 @@ class Contenders:
     absent: dict[str, str] = field(default_factory=dict)
     _started: dict[str, Peer] = field(default_factory=dict)
 
-    def get(self, name: str, make: Callable[[Shelf], P], *programs: str) -> P | None:
+    def get(self, name: str, make: Callable[[Shelf, Arena], P], *programs: str) -> P | None:
         """The contender of that name, or None if it is absent."""
         if name not in self._started and name not in self.absent:
             missing = [program for program in programs if not shutil.which(program)]
             if missing:
                 self.absent[name] = f"no {missing[0]} on this machine"
             else:
+                arena = Arena()
                 try:
-                    self._started[name] = make(self.shelf)
+                    self._started[name] = make(self.shelf, arena)
                 except (OSError, AssertionError) as error:
                     self.absent[name] = str(error)
+                    arena.close()
         return self._started.get(name)  # type: ignore[return-value]
 
     def ours(self) -> Kernelkit | None:
@@ -70,7 +73,7 @@ def run_by_api(who: Contenders) -> Iterator[Case]:
     if ours := who.ours():
         contenders[OURS] = ours.create_start_wait
     for name in ("crun", "runc"):
-        runtime = who.get(name, lambda shelf, name=name: Runtime(shelf, name), name, "umoci")  # type: ignore[misc]
+        runtime = who.get(name, lambda shelf, arena, name=name: Runtime(shelf, arena, name), name, "umoci")  # type: ignore[misc]
         if runtime:
             contenders[name] = runtime.run_true
     yield Case("true, network and port: received to exited", contenders, {"crun": 1.0, "runc": 0.35}, rounds=20)

@@ -51,13 +51,11 @@ class Shelf:
 class Peer:
     """A contender with a command line; `command` gives the words, the arena's stopwatch times them."""
 
-    def __init__(self, shelf: Shelf, program: list[str], env: dict[str, str]) -> None:
+    def __init__(self, shelf: Shelf, arena: Arena, program: list[str], env: dict[str, str]) -> None:
         self.shelf = shelf
+        self.arena = arena
         self.program = program
-        self.arena.env.update(env)
-        self._number = 0
-
-    arena: Arena
+        arena.env.update(env)
 
     def command(self, *words: str) -> list[str]:
         """The command line."""
@@ -85,19 +83,18 @@ class Peer:
 class Kernelkit(Peer):
     """Ours, as installed in .venv, with a home in memory."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.arena = Arena()
-        self.home = self.arena.folder / "home"
+    def __init__(self, shelf: Shelf, arena: Arena) -> None:
+        self.home = arena.folder / "home"
         self.socket = self.home / "run/docker.sock"
         env = {"KERNELKIT_HOME": str(self.home), "DOCKER_HOST": f"unix://{self.socket}"}
-        super().__init__(shelf, [str(Path(sys.executable).with_name("kernelkit"))], env)
+        super().__init__(shelf, arena, [str(Path(sys.executable).with_name("kernelkit"))], env)
         shelf.serve(self.arena)
         self.do("up")
         self.get("busybox")
 
     def by_docker(self) -> Peer:
         """The same engine, driven by the stock client."""
-        return _same_engine(self, ["docker"])
+        return Peer(self.shelf, self.arena, ["docker"], {})
 
     def request(self, connection: http.client.HTTPConnection, method: str, path: str, body: object = None) -> Any:
         """One request of the Docker Engine API; what it answers, as JSON."""
@@ -132,10 +129,9 @@ class Kernelkit(Peer):
 class Docker(Peer):
     """dockerd and its containerd, with bridge and iptables, on a machine whose rules nobody else uses."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.arena = Arena()
-        folder = self.arena.folder
-        super().__init__(shelf, ["docker"], {"DOCKER_HOST": f"unix://{folder}/docker.sock"})
+    def __init__(self, shelf: Shelf, arena: Arena) -> None:
+        folder = arena.folder
+        super().__init__(shelf, arena, ["docker"], {"DOCKER_HOST": f"unix://{folder}/docker.sock"})
         shelf.serve(self.arena)
         self.arena.start(
             "dockerd",
@@ -149,16 +145,15 @@ class Docker(Peer):
 class Podman(Peer):
     """podman by runc; Debian's needs limits that are within the machine's own."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.arena = Arena()
-        folder = self.arena.folder
+    def __init__(self, shelf: Shelf, arena: Arena) -> None:
+        folder = arena.folder
         settings = (
             '[containers]\ndefault_ulimits=["nofile=20000:20000","nproc=32768:32768"]\n[engine]\nlock_type="file"\n'
         )
         (folder / "containers.conf").write_text(settings)
         options = ["--runtime", "runc", "--root", f"{folder}/root", "--runroot", f"{folder}/run"]
         options += ["--cgroup-manager", "cgroupfs", "--tmpdir", f"{folder}/tmp"]
-        super().__init__(shelf, ["podman", *options], {"CONTAINERS_CONF": f"{folder}/containers.conf"})
+        super().__init__(shelf, arena, ["podman", *options], {"CONTAINERS_CONF": f"{folder}/containers.conf"})
         shelf.serve(self.arena)
         self.do("pull", "-q", "--tls-verify=false", f"{REGISTRY}/busybox")
         self.do("tag", f"{REGISTRY}/busybox", "busybox")
@@ -167,10 +162,9 @@ class Podman(Peer):
 class Runtime(Peer):
     """crun or runc, with busybox's root file system as a bundle and the runtime's own idea of a config."""
 
-    def __init__(self, shelf: Shelf, name: str) -> None:
-        self.arena = Arena()
-        folder = self.arena.folder
-        super().__init__(shelf, [name, "--root", f"{folder}/state"], {})
+    def __init__(self, shelf: Shelf, arena: Arena, name: str) -> None:
+        folder = arena.folder
+        super().__init__(shelf, arena, [name, "--root", f"{folder}/state"], {})
         if name == "crun":  # Debian's refuses the hybrid layout
             self.arena.run("sh", "-c", "[ ! -d /sys/fs/cgroup/unified ] || umount /sys/fs/cgroup/unified")
         bundle = folder / "bundle"
@@ -182,6 +176,7 @@ class Runtime(Peer):
         config["root"]["readonly"] = False
         (bundle / "config.json").write_text(json.dumps(config))
         self._bundle = bundle
+        self._number = 0
 
     def run_true(self) -> float:
         """Seconds that a run of `true` without a network takes."""
@@ -192,9 +187,8 @@ class Runtime(Peer):
 class SkopeoUmoci(Peer):
     """A pull by two tools of the trade: skopeo copies, umoci unpacks."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.arena = Arena()
-        super().__init__(shelf, [], {})
+    def __init__(self, shelf: Shelf, arena: Arena) -> None:
+        super().__init__(shelf, arena, [], {})
         shelf.serve(self.arena)
 
     def pull_debian(self) -> float:
@@ -220,9 +214,3 @@ class UnixConnection(http.client.HTTPConnection):
         """Connect to the socket instead of to a host and port."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(str(self._path))
-
-
-def _same_engine(peer: Peer, program: list[str]) -> Peer:
-    other = Peer.__new__(Peer)
-    other.arena, other.shelf, other.program, other._number = peer.arena, peer.shelf, program, 0
-    return other

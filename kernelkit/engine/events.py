@@ -1,6 +1,6 @@
 """What has happened, for those who ask afterwards and for those who watch: `docker events`.
 
-The last ones are kept in memory and in the book; every watcher has a queue of its own, so that a slow one delays nobody.
+The last ones are kept in memory and in the book. Every watcher has a queue of its own: a slow one delays nobody.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from kernelkit.engine.bell import Bell
 from kernelkit.engine.model import Container
 
 KEPT = 1024
@@ -21,32 +21,36 @@ Json = dict[str, Any]
 
 
 class Watcher:
-    """Somebody's queue of events; close it to stop getting them."""
+    """Somebody's queue of events, and the bell that rings when there are some; close it to stop getting them."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
-        self._queue: SimpleQueue[Json | None] = SimpleQueue()
+        self._queue: deque[Json] = deque()
+        self.bell = Bell()
         self.closed = False
 
-    def put(self, event: Json | None) -> None:
-        """Queue an event; None says that there will be no more."""
-        if self._queue.qsize() < BEHIND or event is None:
-            self._queue.put(event)
-        else:
+    def put(self, event: Json) -> None:
+        """Queue an event."""
+        if len(self._queue) >= BEHIND:
             self.closed = True
+        else:
+            self._queue.append(event)
+        self.bell.ring()
 
-    def get(self, timeout: float) -> Json | None:
-        """The next event; None when there was none for `timeout` seconds, or when there will be no more (`closed`)."""
-        try:
-            event = self._queue.get(timeout=timeout)
-        except Empty:
-            return None
-        self.closed = self.closed or event is None
-        return event
+    def end(self) -> None:
+        """There will be no more."""
+        self.closed = True
+        self.bell.ring()
+
+    def take(self) -> list[Json]:
+        """All that have been queued since the last time."""
+        self.bell.hush()
+        return [self._queue.popleft() for _ in range(len(self._queue))]
 
     def close(self) -> None:
         """Get no more events."""
         self._events.forget(self)
+        self.bell.close()
 
 
 class Events:
@@ -72,9 +76,8 @@ class Events:
         }
         with self._lock:
             self._kept.append(event)
-            watchers = list(self._watchers)
-        for watcher in watchers:
-            watcher.put(event)
+            for watcher in self._watchers:
+                watcher.put(event)
         if self._note:
             self._note(event)
         return event
@@ -108,12 +111,8 @@ class Events:
     def close(self) -> None:
         """Let all watchers go: the engine ends."""
         with self._lock:
-            watchers, self._watchers = self._watchers, []
-        for watcher in watchers:
-            watcher.put(None)
-
-    def __iter__(self) -> Iterator[Json]:
-        return iter(self.since(0))
+            for watcher in self._watchers:
+                watcher.end()
 
 
 def matches(event: Json, filters: dict[str, list[str]]) -> bool:

@@ -9,8 +9,12 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from kernelkit.engine.bell import Bell
 
 NEVER = "0001-01-01T00:00:00Z"  # Go's zero time, which Docker gives for "has not happened"
 
@@ -71,8 +75,8 @@ class State:
 class Container:
     """A container, alive or not.
 
-    `lock` is held by the one verb that is changing it. `changed` is notified (under its own lock) by every change of
-    `state`; wait for it with `until`, never by looking again and again.
+    `lock` is held by the one verb that is changing it. Every change that is written in the book wakes those who wait:
+    threads on the condition `changed`, and those who wait for other things as well on the `bells` they hung up.
     """
 
     id: str
@@ -89,7 +93,7 @@ class Container:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     removed: bool = False
-    runs: int = 0  # how many times its first process has ended while this engine was looking
+    bells: list[Bell] = field(default_factory=list, repr=False)
 
     @property
     def short_id(self) -> str:
@@ -100,6 +104,21 @@ class Container:
         """Wake all who wait for a change of state."""
         with self.changed:
             self.changed.notify_all()
+            for bell in self.bells:
+                bell.ring()
+
+    @contextmanager
+    def bell(self) -> Iterator[Bell]:
+        """A bell that rings at every change, until the end of the block."""
+        bell = Bell()
+        with self.changed:
+            self.bells.append(bell)
+        try:
+            yield bell
+        finally:
+            with self.changed:
+                self.bells.remove(bell)
+            bell.close()
 
 
 @dataclass(eq=False)

@@ -27,7 +27,9 @@ create table if not exists containers (
     id text primary key, name text not null unique, created text not null, image text not null, image_id text not null,
     config text not null, host_config text not null, mounts text not null, networks text not null, state text not null
 ) without rowid;
-create table if not exists networks (id text primary key, name text not null unique, record text not null) without rowid;
+create table if not exists networks (
+    id text primary key, name text not null unique, record text not null
+) without rowid;
 create table if not exists volumes (name text primary key, record text not null) without rowid;
 create table if not exists leases (
     network text not null, address text not null, container text not null, primary key (network, address)
@@ -70,7 +72,7 @@ class Book:
 
     def containers(self) -> list[Container]:
         """All of them, the newest first."""
-        return sorted(list(self._containers.values()), key=lambda c: c.created, reverse=True)
+        return sorted(self._containers.values(), key=lambda c: c.created, reverse=True)
 
     def container(self, word: str) -> Container:
         """The container with that id, name, or beginning of an id; NotFound, or InvalidRequest for more than one."""
@@ -103,7 +105,7 @@ class Book:
     def save(self, container: Container, *, settings: bool = False) -> None:
         """Note a container's state and networks as they now are, with its `settings` if they changed too.
 
-        One that has been removed meanwhile stays removed.
+        Then wake all who wait for a change of it. One that has been removed meanwhile stays removed.
         """
         c = container
         with self._transaction() as db:
@@ -115,6 +117,7 @@ class Book:
                 )
             else:
                 db.execute("update containers set networks=?, state=? where id=?", (*state, c.id))
+        c.notify()
 
     def rename(self, container: Container, name: str) -> None:
         """Give a container another name; Conflict when it is taken."""
@@ -129,7 +132,7 @@ class Book:
             container.name = name
 
     def remove(self, container: Container) -> None:
-        """Forget a container, with its addresses and ports."""
+        """Forget a container, with its addresses and ports, and wake all who wait for that."""
         with self._lock:
             with self._transaction() as db:
                 db.execute("delete from containers where id=?", (container.id,))
@@ -137,6 +140,7 @@ class Book:
             self._containers.pop(container.id, None)
             self._names.pop(container.name, None)
             container.removed = True
+        container.notify()
 
     def _name_taken(self, name: str) -> Conflict:
         holder = self._names.get(name, "")
@@ -219,7 +223,7 @@ class Book:
 
     def networks(self) -> list[Network]:
         """All networks, in the order they were made."""
-        return sorted(list(self._networks.values()), key=lambda n: n.created)
+        return sorted(self._networks.values(), key=lambda n: n.created)
 
     def network(self, word: str) -> Network:
         """The network with that name, id, or beginning of an id; NotFound, or InvalidRequest for more than one."""
@@ -257,7 +261,7 @@ class Book:
 
     def volumes(self) -> list[Volume]:
         """All volumes, by name."""
-        return sorted(list(self._volumes.values()), key=lambda v: v.name)
+        return sorted(self._volumes.values(), key=lambda v: v.name)
 
     def volume(self, name: str) -> Volume:
         """The volume of that name; NotFound."""
@@ -324,8 +328,19 @@ class Book:
 
     def _read(self) -> None:
         for row in self._db.execute("select * from containers"):
-            config, host_config, mounts, networks, state = map(json.loads, row[5:])
-            container = Container(*row[:5], config, host_config, networks, mounts, State(**state))
+            config, host_config, mounts, networks, state = (json.loads(column) for column in row[5:])
+            container = Container(
+                id=row[0],
+                name=row[1],
+                created=row[2],
+                image=row[3],
+                image_id=row[4],
+                config=config,
+                host_config=host_config,
+                mounts=mounts,
+                networks=networks,
+                state=State(**state),
+            )
             self._containers[container.id] = container
             self._names[container.name] = container.id
         for (record,) in self._db.execute("select record from networks"):

@@ -62,6 +62,11 @@ class Events:
         self._lock = threading.Lock()
         self._note = note
 
+    @property
+    def watchers(self) -> int:
+        """How many watch."""
+        return len(self._watchers)
+
     def publish(self, kind: str, action: str, actor: str, attributes: dict[str, str], **extra: str) -> Json:
         """Tell that `action` happened to the `kind` (container, image, network, volume, daemon) with the id `actor`."""
         nanoseconds = time.time_ns()

@@ -68,7 +68,7 @@ class State:
 
     def as_json(self) -> Json:
         """For the book."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(eq=False)

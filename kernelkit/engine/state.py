@@ -95,7 +95,7 @@ class Book:
                 with self._transaction() as db:
                     db.execute(
                         "insert into containers values (?,?,?,?,?,?,?,?,?,?)",
-                        (*row, _dump(c.networks), _dump(c.state.as_json())),
+                        (*row, _dump(c.networks), _state(c)),
                     )
             except sqlite3.IntegrityError:
                 raise self._name_taken(c.name) from None
@@ -109,7 +109,7 @@ class Book:
         """
         c = container
         with self._transaction() as db:
-            state = (_dump(c.networks), _dump(c.state.as_json()))
+            state = (_dump(c.networks), _state(c))
             if settings:
                 db.execute(
                     "update containers set networks=?, state=?, config=?, host_config=?, mounts=? where id=?",
@@ -329,6 +329,7 @@ class Book:
     def _read(self) -> None:
         for row in self._db.execute("select * from containers"):
             config, host_config, mounts, networks, state = (json.loads(column) for column in row[5:])
+            ports = state.pop("ports")
             container = Container(
                 id=row[0],
                 name=row[1],
@@ -340,6 +341,7 @@ class Book:
                 mounts=mounts,
                 networks=networks,
                 state=State(**state),
+                ports=ports,
             )
             self._containers[container.id] = container
             self._names[container.name] = container.id
@@ -351,6 +353,10 @@ class Book:
             self._volumes[volume.name] = volume
         for network_id, address, holder in self._db.execute("select network, address, container from leases"):
             self._leases.setdefault(network_id, {})[address] = holder
+
+
+def _state(container: Container) -> str:
+    return _dump({**container.state.as_json(), "ports": container.ports})
 
 
 def _dump(value: object) -> str:

@@ -30,8 +30,8 @@ define apt
 	if ! command -v apt-get >/dev/null; then echo "not Debian: please install what these packages hold: $$missing"; exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; then echo "not root, no sudo: going on without $$missing"; exit 0; fi; \
 	echo "installing $$missing"; $(APT) update || true; \
-	$(APT) install -y --no-install-recommends $$missing || \
-	for p in $$missing; do $(APT) install -y --no-install-recommends $$p || echo "going on without $$p"; done
+	$(APT) install -y --no-install-recommends $$missing >/dev/null || \
+	for p in $$missing; do $(APT) install -y --no-install-recommends $$p >/dev/null || echo "going on without $$p"; done
 endef
 
 # $(call unpack,PACKAGE:PROGRAM …) unpacks packages whose program is not on PATH below .venv, and links their programs

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class Machine:
             text=True,
             preexec_fn=self._join_cgroups,
         )
+        self.init = 0
         assert self._process.stdout
         if self._process.stdout.readline() != "ready\n":
             said = self._process.stdout.read()
@@ -68,8 +70,10 @@ class Machine:
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """Start a command on this machine, in its namespaces and its cgroups."""
+        # nsenter waits outside for the command inside; whoever ends the one means the other.
+        enter = ["nsenter", f"--target={self.init}", "--all", "--", "setpriv", "--pdeathsig=KILL", "--"]
         return subprocess.Popen(
-            ["nsenter", f"--target={self.init}", "--all", "--", *arguments],
+            [*enter, *arguments],
             env={**os.environ, **(env or {})},
             text=True,
             preexec_fn=self._join_cgroups,
@@ -101,9 +105,7 @@ class Machine:
         """What this machine's kernel holds, and the names below `folders`; equal before and after means: no trace."""
         links = json.loads(self.run("ip", "-j", "-d", "address").stdout)
         routes = json.loads(self.run("ip", "-j", "route", "show", "table", "all").stdout)
-        shown = self.run("sh", "-c", "cat /proc/self/mountinfo; exec ps -eo pid,args --no-headers").stdout.splitlines()
-        mounts = [line for line in shown if " - " in line and line.split()[0].isdigit() and ":" in line.split()[2]]
-        processes = [line.strip() for line in shown if line not in mounts]
+        mounts = self.run("cat", "/proc/self/mountinfo").stdout.splitlines()
         found = self.run("find", "/sys/fs/cgroup", "-mindepth", "2", "-type", "d", check=False).stdout.splitlines()
         return {
             "mounts": sorted(" ".join(line.split()[3:]) for line in mounts),
@@ -111,15 +113,25 @@ class Machine:
             "addresses": sorted(f"{a['local']}/{a['prefixlen']} {x['ifname']}" for x in links for a in x["addr_info"]),
             "routes": sorted(json.dumps(route, sort_keys=True) for route in routes),
             "rules": self.run("nft", "-s", "list", "ruleset").stdout.splitlines(),
-            "processes": sorted(p for p in processes if not p.endswith("ps -eo pid,args --no-headers")),
+            "processes": self._processes(),
             "cgroups": sorted(found),
             "forwarding": self.run("sysctl", "-n", "net.ipv4.ip_forward").stdout.split(),
             "files": sorted(str(path) for folder in folders for path in folder.rglob("*")),
         }
 
+    def _processes(self) -> list[str]:
+        """Every process but the one that looks; one that has just ended is given two seconds to be reaped."""
+        for _ in range(20):
+            listed = self.run("ps", "-eo", "pid,args", "--no-headers").stdout.splitlines()
+            processes = sorted(line.strip() for line in listed if not line.endswith("ps -eo pid,args --no-headers"))
+            if not any(line.endswith("<defunct>") for line in processes):
+                break
+            time.sleep(0.1)
+        return processes
+
     def down(self) -> None:
         """End the machine; everything on it goes with its first process."""
-        self._process.send_signal(signal.SIGKILL)
+        os.kill(self.init or self._process.pid, signal.SIGKILL)
         self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
@@ -168,7 +180,7 @@ def _remove_cgroup(path: Path) -> None:
         except FileNotFoundError:
             return
         except OSError:
-            subprocess.run(["sleep", "0.02"], check=True)
+            time.sleep(0.02)
 
 
 def short_folder() -> Path:

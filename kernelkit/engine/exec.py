@@ -1,0 +1,196 @@
+"""Runs one more program in a container: `docker exec`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from mmap import mmap
+from typing import Any
+
+from kernelkit.container import cgroup, security, seccomp_profile
+from kernelkit.container.plan import STDERR, STDIN, STDOUT, SYNC
+from kernelkit.container.spec import environment
+from kernelkit.engine import facts
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container, new_id
+from kernelkit.errors import Conflict, InvalidRequest, NotFound, OperationFailed
+from kernelkit.host.channel import Attach, ExecExited, ExecStarted, Job, Resize, StartExec, pack
+from kernelkit.kernel.files import ChangeDirectory
+from kernelkit.kernel.process import Clone, ConnectStdio, Exec, OpenTerminal, StartSession
+from kernelkit.kernel.unshare import EnterNamespaces, JoinNamespace
+from kernelkit.trace import Ledger, Operation, Stage, Step, number
+
+Json = dict[str, Any]
+KEPT = 256  # ended execs that can still be inspected
+
+
+@dataclass(eq=False)
+class Execution:
+    """One exec instance, as the API calls it."""
+
+    id: str
+    container: Container
+    config: Json
+    running: bool = False
+    pid: int = 0
+    exit_code: int | None = None
+    waiting: list[Any] = field(default_factory=list)
+
+
+def create(engine: Engine, container: Container, config: Json) -> Execution:
+    """Prepare a program to be run in a container that is running; Conflict when it is not."""
+    if not config.get("Cmd"):
+        raise InvalidRequest("No exec command specified")
+    if container.state.paused:
+        raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
+    if not container.state.running:
+        raise Conflict(f"container {container.id} is not running")
+    execution = Execution(new_id(), container, config)
+    ended = [key for key, e in engine.executions.items() if e.exit_code is not None]
+    for key in ended[: max(0, len(ended) - KEPT)]:
+        engine.executions.pop(key, None)
+    engine.executions[execution.id] = execution
+    engine.events.container(container, f"exec_create: {' '.join(config['Cmd'])}", execID=execution.id)
+    return execution
+
+
+def find(engine: Engine, identity: str) -> Execution:
+    """The exec instance with that id; NotFound."""
+    found = engine.executions.get(identity)
+    if not found:
+        raise NotFound(f"No such exec instance: {identity}")
+    return found
+
+
+def start(engine: Engine, execution: Execution, connection: int = -1, wish: Attach | None = None) -> None:
+    """Run the prepared program; the client's connection, when there is one, is handed to the shim.
+
+    OperationFailed with Docker's exit code (126, 127) when it cannot be run. The descriptor is taken over.
+    """
+    container = execution.container
+    try:
+        if execution.running or execution.exit_code is not None:
+            raise Conflict(f"exec command {execution.id} has already run")
+        if not container.state.running:
+            raise Conflict(f"container {container.id} is not running")
+        stages = plan(engine, execution)
+        steps = number(stages)
+        job = _job(execution, stages)
+        memory = pack(job, Ledger.size(len(steps)))
+        try:
+            ledger = Ledger(mmap(memory, Ledger.size(len(steps))))
+            answer = engine.ask(
+                container.id,
+                StartExec(execution.id, len(steps), wish),
+                (memory,) if connection < 0 else (memory, connection),
+                execution.id,
+            )
+        finally:
+            os.close(memory)
+    finally:
+        if connection >= 0:
+            os.close(connection)
+    ledger.fill(steps)
+    engine.records.add(container.id, steps, engine.folder(container.id))
+    if not isinstance(answer, ExecStarted) or answer.error:
+        execution.exit_code = 126
+        raise _explain(execution, steps, answer)
+    if execution.exit_code is None:
+        execution.running, execution.pid = True, answer.pid
+    engine.events.container(container, f"exec_start: {' '.join(execution.config['Cmd'])}", execID=execution.id)
+
+
+def ended(engine: Engine, container: Container, message: ExecExited) -> None:
+    """Note how it ended."""
+    execution = engine.executions.get(message.process)
+    if execution:
+        execution.running, execution.pid, execution.exit_code = False, 0, message.code
+        engine.events.container(container, "exec_die", execID=execution.id, exitCode=str(message.code))
+        container.notify()
+
+
+def resize(engine: Engine, execution: Execution, rows: int, columns: int) -> None:
+    """Tell its terminal its size."""
+    engine.link.send(execution.container.id, Resize(rows, columns, execution.id))
+
+
+def plan(engine: Engine, execution: Execution) -> list[Stage]:
+    """Into the container's namespaces and limits, then the same walls as its first process has."""
+    container, config = execution.container, execution.config
+    pid = container.state.pid
+    child: list[Operation] = [
+        *cgroup.join(engine.layout, engine.cgroup_path(container.id)),
+        StartSession(),
+        EnterNamespaces(pid, ("cgroup", "ipc", "uts", "net", "mount")),
+    ]
+    if config.get("Tty"):
+        rows, columns = (config.get("ConsoleSize") or [0, 0])[:2]
+        child.append(OpenTerminal("/dev/pts", "", SYNC, rows, columns))
+    else:
+        child.append(ConnectStdio(STDIN if config.get("AttachStdin") else -1, STDOUT, STDERR))
+    process, filtered = _process(engine, execution)
+    child.append(ChangeDirectory(process["cwd"]))
+    child += security.privileges(process, filtered, engine.bounding)
+    child.append(Exec(tuple(process["args"]), tuple(process["env"])))
+    enter = (JoinNamespace("pid", f"/proc/{pid}/ns/pid"), Clone(()), JoinNamespace("pid", "/proc/self/ns/pid"))
+    return [Stage("exec", "shim", "host", enter), Stage("exec", "container", "container", tuple(child))]
+
+
+def _process(engine: Engine, execution: Execution) -> tuple[Json, bytes | None]:
+    """The OCI process: the container's own with what the exec says differently; and its seccomp filter."""
+    container, config = execution.container, execution.config
+    found = facts.gather(engine, container)
+    process = dict(container.spec["process"]) if container.spec else {}
+    capabilities = list(found.capabilities)
+    if config.get("Privileged"):
+        capabilities = sorted(engine.bounding)
+    user = facts.user(engine, container, config["User"]) if config.get("User") else found.user
+    held = capabilities if user.uid == 0 else []
+    settings = {**container.config, "Tty": bool(config.get("Tty"))}
+    settings["Env"] = [*(container.config.get("Env") or []), *(config.get("Env") or [])]
+    process |= {
+        "args": config["Cmd"],
+        "env": environment(settings, found),
+        "cwd": config.get("WorkingDir") or container.config.get("WorkingDir") or "/",
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
+        "capabilities": {
+            "bounding": capabilities, "effective": held, "permitted": held, "inheritable": [], "ambient": []
+        },
+    }
+    unfiltered = config.get("Privileged") or found.seccomp is None
+    return process, None if unfiltered else seccomp_profile.compiled(found.seccomp)
+
+
+def _job(execution: Execution, stages: list[Stage]) -> Job:
+    shim, child = stages
+    config = execution.config
+    return Job(
+        operations=child.operations,
+        first=len(shim.operations) + 1,
+        clone=shim.operations[1],
+        clone_seq=2,
+        enter=shim.operations[0],
+        leave=shim.operations[2],
+        terminal=bool(config.get("Tty")),
+        stdin=bool(config.get("AttachStdin")),
+        stdin_once=True,
+    )
+
+
+def _explain(execution: Execution, steps: list[Step], answer: object) -> OperationFailed:
+    prefix = "OCI runtime exec failed: exec failed"
+    if not isinstance(answer, ExecStarted):
+        return OperationFailed(f"{prefix}: the container has just ended")
+    step = next((s for s in steps if s.seq == answer.seq), None)
+    name = execution.config["Cmd"][0]
+    if step and isinstance(step.operation, Exec):
+        missing = "executable file not found in $PATH" if "/" not in name else "no such file or directory"
+        why = missing if answer.errno == 2 else os.strerror(answer.errno).lower()
+        why = f"stat {name}: {why}" if "/" in name and answer.errno == 2 else why
+        code = 127 if answer.errno == 2 else 126
+        text = f"{prefix}: unable to start container process: exec: {json.dumps(name)}: {why}: unknown"
+        execution.exit_code = code
+        return OperationFailed(text, "", code)
+    said = step.operation.shell() if step else "the shim"
+    return OperationFailed(f"{prefix}: {said}: {answer.error}: unknown", "", 126)

@@ -1,0 +1,193 @@
+"""Finds out what a container's settings leave open: users, devices, volumes, whose namespaces it shares."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from typing import Any
+
+from kernelkit.container import security, seccomp_profile
+from kernelkit.container.spec import Facts, User
+from kernelkit.container.user import find
+from kernelkit.engine import peek
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container
+from kernelkit.errors import Conflict, InvalidRequest, NotFound
+
+ETC = ("resolv.conf", "hostname", "hosts")
+# HostConfig key -> the OCI specification's word for the namespace.
+MODES = {"NetworkMode": "network", "IpcMode": "ipc", "PidMode": "pid", "UTSMode": "uts", "CgroupnsMode": "cgroup"}
+
+
+def gather(engine: Engine, container: Container) -> Facts:
+    """Everything that `container.spec.config` needs to know; NotFound or Conflict when something is missing."""
+    host = container.host_config
+    folder = engine.folder(container.id)
+    capabilities = security.capabilities(
+        host.get("CapAdd") or [], host.get("CapDrop") or [], bool(host.get("Privileged")), engine.bounding
+    )
+    joined, shared = namespaces(engine, container)
+    return Facts(
+        id=container.id,
+        hostname=hostname(engine, container, shared),
+        root=f"{folder}/merged",
+        user=user(engine, container, container.config.get("User") or ""),
+        capabilities=capabilities,
+        cgroup_path=engine.cgroup_path(container.id),
+        etc=_etc(engine, container, joined),
+        mounts=[*(_mount(engine, m) for m in container.mounts), *_tmpfs(host)],
+        devices=[] if host.get("Privileged") else devices(host),
+        device_rules=device_rules(host),
+        joined=joined,
+        shared=shared,
+        seccomp=filter_of(host, capabilities),
+    )
+
+
+def hostname(engine: Engine, container: Container, shared: frozenset[str]) -> str:
+    """The name the container's machine has: the host's own when it shares the host's UTS namespace."""
+    return os.uname().nodename if "uts" in shared else container.config.get("Hostname") or container.short_id
+
+
+def user(engine: Engine, container: Container, wanted: str) -> User:
+    """The user that `wanted` means in this container's files as they are now."""
+    image = engine.store.find(container.image_id)
+    layers = [engine.folder(container.id) / "upper", *reversed(image.layers)]
+    passwd, group = peek.read(layers, "/etc/passwd"), peek.read(layers, "/etc/group")
+    return find(wanted, passwd, group, container.host_config.get("GroupAdd") or [])
+
+
+def namespaces(engine: Engine, container: Container) -> tuple[dict[str, int], frozenset[str]]:
+    """Which namespaces it joins (kind -> pid of a process in it), and which it shares with the host."""
+    joined: dict[str, int] = {}
+    shared: set[str] = set()
+    for key, kind in MODES.items():
+        mode = container.host_config.get(key) or ""
+        if mode == "host":
+            shared.add(kind)
+        elif mode.startswith("container:"):
+            joined[kind] = other(engine, mode).state.pid
+    if container.host_config.get("Privileged") and not container.host_config.get("CgroupnsMode"):
+        shared.add("cgroup")
+    return joined, frozenset(shared)
+
+
+def other(engine: Engine, mode: str) -> Container:
+    """The running container that `container:ID` names."""
+    name = mode.partition(":")[2]
+    found = engine.state.container(name)
+    if not found.state.running:
+        raise Conflict(f"cannot join network of a non running container: {found.id}")
+    return found
+
+
+def devices(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of `--device`, as OCI devices; a folder stands for all the nodes in it."""
+    found = []
+    for wish in host.get("Devices") or []:
+        source, target = wish["PathOnHost"], wish.get("PathInContainer") or wish["PathOnHost"]
+        paths = [source]
+        if os.path.isdir(source):
+            paths = [os.path.join(folder, name) for folder, _, names in os.walk(source) for name in names]
+        for path in paths:
+            node = _node(path)
+            if node:
+                found.append({**node, "path": target + path.removeprefix(source)})
+            elif path == source:
+                raise NotFound(f'error gathering device information while adding custom device "{source}": '
+                               "not a device node")
+    return found
+
+
+def device_rules(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `--device` and `--device-cgroup-rule` allow."""
+    rules = []
+    for wish, node in ((wish, _node(wish["PathOnHost"])) for wish in host.get("Devices") or []):
+        if node:
+            access = wish.get("CgroupPermissions") or "rwm"
+            rule = {"allow": True, "type": node["type"], "major": node["major"], "minor": node["minor"]}
+            rules.append({**rule, "access": access})
+    for text in host.get("DeviceCgroupRules") or []:
+        try:
+            kind, numbers, access = text.split()
+            major, minor = numbers.split(":")
+        except ValueError:
+            raise InvalidRequest(f"invalid device cgroup rule format: '{text}'") from None
+        rule = {"allow": True, "type": kind, "access": access}
+        rule |= {"major": int(major)} if major != "*" else {}
+        rules.append(rule | ({"minor": int(minor)} if minor != "*" else {}))
+    return rules
+
+
+def filter_of(host: Mapping[str, Any], capabilities: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """The seccomp section: Docker's default profile, a given one, or none."""
+    if host.get("Privileged"):
+        return None
+    for option in host.get("SecurityOpt") or []:
+        name, _, value = option.replace(":", "=", 1).partition("=")
+        if name != "seccomp":
+            continue
+        if value == "unconfined":
+            return None
+        if value != "builtin":
+            try:
+                given = json.loads(value)
+            except ValueError as error:
+                raise InvalidRequest(f"Decoding seccomp profile failed: {error}") from None
+            return seccomp_profile.resolve(given, frozenset(capabilities), os.uname().machine)
+    return seccomp_profile.profile(frozenset(capabilities), os.uname().machine)
+
+
+def _etc(engine: Engine, container: Container, joined: Mapping[str, int]) -> dict[str, str]:
+    """The three files Docker mounts over the image's; a joined network brings its owner's."""
+    folder = engine.folder(container.id)
+    if "network" in joined:
+        folder = engine.folder(other(engine, container.host_config["NetworkMode"]).id)
+    return {f"/etc/{name}": f"{folder}/{name}" for name in ETC}
+
+
+def _mount(engine: Engine, mount: Mapping[str, Any]) -> dict[str, Any]:
+    """A volume or bind as an OCI mount."""
+    options = ["rbind", mount.get("Propagation") or "rprivate"]
+    if not mount.get("RW", True):
+        options.append("ro")
+    source = mount["Source"]
+    if mount.get("Type") == "bind" and not os.path.exists(source):
+        raise InvalidRequest(f"invalid mount config for type \"bind\": bind source path does not exist: {source}")
+    return {"destination": mount["Destination"], "type": "bind", "source": source, "options": options}
+
+
+def _tmpfs(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    mounts = []
+    for target, text in (host.get("Tmpfs") or {}).items():
+        options = ["noexec", "nosuid", "nodev", *(text.split(",") if text else [])]
+        mounts.append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})
+    for wish in host.get("Mounts") or []:
+        if wish.get("Type") == "tmpfs":
+            wanted = wish.get("TmpfsOptions") or {}
+            options = ["noexec", "nosuid", "nodev"]
+            options += [f"size={wanted['SizeBytes']}"] if wanted.get("SizeBytes") else []
+            options += [f"mode={wanted['Mode']:o}"] if wanted.get("Mode") else []
+            options += ["ro"] if wish.get("ReadOnly") else []
+            mounts.append({"destination": wish["Target"], "type": "tmpfs", "source": "tmpfs", "options": options})
+    return mounts
+
+
+def _node(path: str) -> dict[str, Any] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    if not stat.S_ISCHR(found.st_mode) and not stat.S_ISBLK(found.st_mode):
+        return None
+    return {
+        "path": path,
+        "type": "c" if stat.S_ISCHR(found.st_mode) else "b",
+        "major": os.major(found.st_rdev),
+        "minor": os.minor(found.st_rdev),
+        "fileMode": stat.S_IMODE(found.st_mode),
+        "uid": found.st_uid,
+        "gid": found.st_gid,
+    }

@@ -1,0 +1,59 @@
+"""What happens when a container's program has ended: noted, and what it held given back."""
+
+from __future__ import annotations
+
+from kernelkit.container import cgroup, plan
+from kernelkit.engine import endpoints
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container, timestamp
+from kernelkit.host.channel import Bye, Exited
+from kernelkit.trace import Trace, explain
+
+
+def ended(engine: Engine, container: Container, exited: Exited) -> str:
+    """Note how it ended and give back what it held; `restart`, `remove` or nothing: what its settings want next."""
+    with container.lock:
+        state = container.state
+        if not state.running:
+            return ""
+        path = engine.cgroup_path(container.id)
+        state.oom_killed = cgroup.oom_killed(engine.layout, path)
+        undo(engine, container)
+        state.status, state.pid, state.exit_code = "exited", 0, exited.code
+        state.finished_at = timestamp(int(exited.at * 1e9))
+        again = wants_restart(container)
+        if again:
+            state.status = "restarting"
+        engine.link.send(container.id, Bye())
+        engine.link.forget(container.id)
+        if state.oom_killed:
+            engine.events.container(container, "oom")
+        engine.events.container(container, "die", exitCode=str(exited.code))
+        engine.state.save(container)
+    return "restart" if again else "remove" if container.host_config.get("AutoRemove") else ""
+
+
+def undo(engine: Engine, container: Container) -> None:
+    """Take back what the kernel does not throw away with the container's namespaces."""
+    held = endpoints.release(engine, container)
+    trace = Trace()
+    for stage in plan.stop(engine.layout, engine.cgroup_path(container.id), held):
+        for operation in stage.operations:
+            try:
+                trace.perform(stage.name, operation, actor=stage.actor, where=stage.where)
+            except OSError as error:
+                engine.complain(f"clean up after {container.short_id}: {operation.shell()}: {explain(error)}")
+    engine.records.add(container.id, trace.steps, engine.folder(container.id))
+
+
+def wants_restart(container: Container) -> bool:
+    """What its restart policy says, now that it has ended."""
+    policy = container.host_config.get("RestartPolicy") or {}
+    name, state = policy.get("Name") or "no", container.state
+    if state.stopped_by_hand or name == "no":
+        return False
+    if name == "on-failure":
+        most = policy.get("MaximumRetryCount") or 0
+        return state.exit_code != 0 and (most == 0 or state.restart_count < most)
+    return name in ("always", "unless-stopped")
+

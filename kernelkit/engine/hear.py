@@ -1,0 +1,77 @@
+"""Listens to the shims: what they say of their containers becomes state, and sometimes a removal or a restart."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from kernelkit.engine import exec as execution
+from kernelkit.engine import finish, remove
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container
+from kernelkit.engine.start import start
+from kernelkit.errors import KernelkitError, NotFound
+from kernelkit.host.channel import ExecExited, ExecStarted, Exited, Started
+
+SOON, SELDOM = 0.1, 60.0  # seconds before a restart: doubled each time, up to
+SETTLED = 10.0  # seconds after which a program counts as having run
+LOST = 255  # the exit code of a container whose shim was killed
+
+
+def hear(engine: Engine, identity: str, message: object) -> None:
+    """Act on one message of a container's shim; None means that the shim is gone."""
+    try:
+        container = engine.state.container(identity)
+    except NotFound:
+        return
+    if isinstance(message, ExecStarted):
+        engine.answer(message.process, message)
+    elif isinstance(message, ExecExited):
+        execution.ended(engine, container, message)
+    elif isinstance(message, Exited):
+        _ended(engine, container, message)
+    elif message is None:
+        engine.answer_all(identity)
+        _ended(engine, container, Exited(LOST, time.time()))
+
+
+def find_survivors(engine: Engine) -> None:
+    """Take over from an earlier engine: containers that run on, and those that have ended meanwhile."""
+    for container in engine.state.containers():
+        if not container.state.running:
+            continue
+        found = engine.link.find(container.id)
+        if isinstance(found, Started):
+            container.state.pid = found.pid
+        else:
+            _ended(engine, container, found or Exited(LOST, time.time()))
+
+
+def _ended(engine: Engine, container: Container, exited: Exited) -> None:
+    then = finish.ended(engine, container, exited)
+    if then == "remove":
+        remove.remove_ended(engine, container)
+    elif then == "restart":
+        timer = threading.Timer(_pause(engine, container, exited.at), _restart, (engine, container))
+        timer.daemon = True
+        timer.start()
+
+
+def _pause(engine: Engine, container: Container, ended_at: float) -> float:
+    ran = ended_at - engine.started_at.get(container.id, 0.0)
+    pause = SOON if ran > SETTLED else min(engine.pauses.get(container.id, SOON / 2) * 2, SELDOM)
+    engine.pauses[container.id] = pause
+    return pause
+
+
+def _restart(engine: Engine, container: Container) -> None:
+    with container.lock:
+        state = container.state
+        if state.status != "restarting" or state.stopped_by_hand or container.removed:
+            return
+        state.status = "exited"
+        state.restart_count += 1
+        try:
+            start(engine, container)
+        except KernelkitError as error:
+            engine.complain(f"restart {container.short_id}: {error}")

@@ -1,0 +1,143 @@
+"""The records of what was asked of the kernel, for every container and every verb, whoever asked.
+
+A record lives in memory from its first step on, is written to `containers/ID/trace.jsonl` a moment later, off the
+path of the request, and outlives its container for a while: `kernelkit trace --last` after `run --rm`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from kernelkit.trace import Ledger, Step, load, save
+
+REMEMBERED = 64  # records kept in memory
+CALM = 0.05  # seconds to wait before writing: a burst of starts goes first
+
+
+class Record:
+    """The steps of one container, in the order of time: how its image came, its start, what was asked of it later."""
+
+    def __init__(self, container: str, file: Path | None, before: Sequence[dict[str, Any]] = ()) -> None:
+        self.container = container
+        self.file = file
+        self._before = before
+        self._parts: list[tuple[list[Step], Ledger | None]] = []
+
+    def extend(self, steps: Sequence[Step], ledger: Ledger | None = None) -> None:
+        """Add steps; with `ledger`, their times are in there."""
+        self._parts.append((list(steps), ledger))
+
+    def read(self) -> list[dict[str, Any]]:
+        """The record as JSON objects, numbered from 1."""
+        found = [*self._before]
+        for steps, ledger in self._parts:
+            if ledger:
+                ledger.fill(steps)
+            found += (step.as_json() for step in steps)
+        return [{**step, "seq": number} for number, step in enumerate(found, 1)]
+
+
+class Records:
+    """All records of one engine; safe to use from any thread."""
+
+    def __init__(self, pulls: Path) -> None:
+        self._pulls = pulls
+        self._records: OrderedDict[str, Record] = OrderedDict()
+        self._lock = threading.Lock()
+        self._listeners: list[queue.SimpleQueue[dict[str, Any]]] = []
+        self._unsaved: queue.SimpleQueue[Record] = queue.SimpleQueue()
+        threading.Thread(target=self._save_all, name="records", daemon=True).start()
+
+    def begin(self, container: str, folder: Path, image: str = "") -> Record:
+        """A new record for a container that is being started, in place of its earlier one."""
+        record = Record(container, folder / "trace.jsonl", self.pull_of(image) if image else ())
+        with self._lock:
+            self._records.pop(container, None)
+            self._records[container] = record
+            while len(self._records) > REMEMBERED:
+                self._records.popitem(last=False)
+        return record
+
+    def add(self, container: str, steps: Sequence[Step], folder: Path) -> None:
+        """Add the steps of a later verb (stop, exec, pause) to a container's record."""
+        if not steps:
+            return
+        with self._lock:
+            record = self._records.get(container)
+        if record is None:
+            record = self.begin(container, folder)
+        record.extend(steps)
+        self.publish(record, [step.as_json() for step in steps])
+
+    def publish(self, record: Record, steps: Sequence[dict[str, Any]] | None = None) -> None:
+        """Tell the listeners, and have the record written soon."""
+        if self._listeners:
+            for step in record.read() if steps is None else steps:
+                for listener in list(self._listeners):
+                    listener.put({"container": record.container, **step})
+        self._unsaved.put(record)
+
+    def of(self, container: str, folder: Path) -> list[dict[str, Any]]:
+        """A container's record, from memory or from its folder; empty when there is none."""
+        with self._lock:
+            record = self._records.get(container)
+        if record:
+            return record.read()
+        with contextlib.suppress(OSError):
+            return list(load(folder / "trace.jsonl"))
+        return []
+
+    def pulled(self, image: str, steps: Sequence[Step]) -> None:
+        """Keep how an image came here, for the records of the containers that are made from it."""
+        self._pulls.mkdir(exist_ok=True)
+        save(steps, self._pulls / f"{image.removeprefix('sha256:')}.jsonl")
+
+    def pull_of(self, image: str) -> list[dict[str, Any]]:
+        """How an image came here; empty for one that was not pulled."""
+        with contextlib.suppress(OSError):
+            return list(load(self._pulls / f"{image.removeprefix('sha256:')}.jsonl"))
+        return []
+
+    def last(self) -> str:
+        """The id of the container whose record is the newest; empty when nothing was started yet."""
+        with self._lock:
+            return next(reversed(self._records), "")
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[queue.SimpleQueue[dict[str, Any]]]:
+        """A queue that gets every step from now on, as a JSON object with its container's id."""
+        mine: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._listeners.append(mine)
+        try:
+            yield mine
+        finally:
+            self._listeners.remove(mine)
+
+    def _save_all(self) -> None:
+        while True:
+            record = self._unsaved.get()
+            time.sleep(CALM)
+            waiting = {id(record): record}
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    later = self._unsaved.get_nowait()
+                    waiting[id(later)] = later
+            for each in waiting.values():
+                self._save(each)
+
+    def _save(self, record: Record) -> None:
+        if record.file is None or not record.file.parent.is_dir():
+            return
+        temporary = record.file.with_suffix(".new")
+        with contextlib.suppress(OSError):  # the container may be removed at this very moment
+            temporary.write_text("".join(json.dumps(step) + "\n" for step in record.read()))
+            os.replace(temporary, record.file)

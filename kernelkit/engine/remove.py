@@ -1,0 +1,65 @@
+"""Removes a container: its record, its files, and with `volumes` the anonymous volumes it came with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+
+from kernelkit.engine import stop, volumes
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container
+from kernelkit.errors import Conflict, KernelkitError
+from kernelkit.kernel.files import MoveToTrash
+from kernelkit.trace import Trace
+
+
+def remove(engine: Engine, container: Container, *, force: bool = False, with_volumes: bool = False) -> None:
+    """Remove a container that has ended, or with `force` any; Conflict when it runs."""
+    if container.state.running:
+        if not force:
+            what = "paused" if container.state.paused else container.state.status
+            how = "unpause and then stop the container before removal or force remove" if what == "paused" else (
+                "stop the container before removing or force remove"
+            )
+            name = container.name or container.short_id
+            raise Conflict(f'cannot remove container "/{name}": container is {what}: {how}')
+        with contextlib.suppress(Conflict):
+            stop.kill(engine, container, str(int(signal.SIGKILL)))
+    with container.lock:
+        if container.removed:
+            raise Conflict(f"removal of container {container.id} is already in progress")
+        _forget(engine, container)
+    if with_volumes:
+        for mount in container.mounts:
+            if mount.get("Type") == "volume":
+                with contextlib.suppress(KernelkitError):
+                    volumes.remove_anonymous(engine, mount["Name"])
+
+
+def remove_ended(engine: Engine, container: Container) -> None:
+    """What `--rm` asked for: once it has ended, remove it with its anonymous volumes."""
+    with contextlib.suppress(KernelkitError):
+        remove(engine, container, with_volumes=True)
+
+
+def _forget(engine: Engine, container: Container) -> None:
+    for connection, _ in engine.attached.pop(container.id, []):
+        os.close(connection)
+    trace = Trace()
+    trace.perform("create", MoveToTrash(os.fspath(engine.folder(container.id)), os.fspath(engine.trash)))
+    container.state.status = "removing"
+    engine.state.remove(container)
+    engine.events.container(container, "destroy")
+    engine.trash_has_grown.set()
+
+
+def empty_trash(engine: Engine) -> None:
+    """Delete what has been thrown away, whenever there is some; never returns."""
+    while True:
+        engine.trash_has_grown.wait()
+        engine.trash_has_grown.clear()
+        with contextlib.suppress(OSError):
+            for name in os.listdir(engine.trash):
+                shutil.rmtree(engine.trash / name, ignore_errors=True)

@@ -1,0 +1,219 @@
+"""Starts a container: settings → specification → plan → performed by init, shim and child, and remembered.
+
+    find out     users, devices, volumes, namespaces to share
+    hold         an address in each network, the published ports
+    compile      the OCI specification, the plan
+    perform      limits here, the rest over there
+    note         running; or undone, and why
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from mmap import mmap
+
+from kernelkit.container import plan, seccomp_profile, spec
+from kernelkit.container.overlay import Stack
+from kernelkit.engine import endpoints, facts, finish
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container, timestamp
+from kernelkit.engine.records import Record
+from kernelkit.errors import Conflict, NotModified, OperationFailed
+from kernelkit.host.channel import Failed, Job, LogSettings, pack
+from kernelkit.trace import Ledger, Operation, Stage, Step, number
+
+Gate = Callable[[int], bool]
+
+
+@dataclass
+class Watch:
+    """Somebody who looks on: `ready` gets the planned steps, `gate` is asked before each; `left_out` are names.
+
+    `socket` is the gate's other end, for the processes that perform what the engine does not.
+    """
+
+    ready: Callable[[Sequence[Step], Ledger], None]
+    gate: Gate
+    socket: int
+    left_out: frozenset[str] = frozenset()
+
+
+def start(engine: Engine, container: Container, watch: Watch | None = None) -> None:
+    """Start a container; returns when its program runs.
+
+    NotModified when it runs already, Conflict when it cannot be started now, OperationFailed with Docker's exit code
+    when the kernel refused a step; then nothing is left behind.
+    """
+    with container.lock:
+        _check(container)
+        try:
+            inputs = _inputs(engine, container)
+            record, steps, answer = _perform(engine, container, inputs, watch)
+            if isinstance(answer, Failed):
+                raise _explain(container, steps, answer)
+        except BaseException as error:
+            finish.undo(engine, container)
+            container.state.error = str(error)
+            container.state.exit_code = getattr(error, "exit_code", 128)
+            engine.state.save(container)
+            raise
+        state = container.state
+        state.status, state.pid, state.exit_code, state.error = "running", answer, 0, ""
+        state.started_at, state.oom_killed, state.stopped_by_hand = timestamp(time.time_ns()), False, False
+        engine.started_at[container.id] = time.time()
+        engine.state.save(container)
+        engine.events.container(container, "start")
+        engine.records.publish(record)
+
+
+def _check(container: Container) -> None:
+    state = container.state
+    if state.paused:
+        raise Conflict("cannot start a paused container, try unpause instead")
+    if state.status == "running":
+        raise NotModified(f"container {container.id} is already running")
+    if state.status in ("removing", "dead") or container.removed:
+        raise Conflict("container is marked for removal and cannot be started")
+
+
+def _inputs(engine: Engine, container: Container) -> plan.Inputs:
+    found = facts.gather(engine, container)
+    config, host = container.config, container.host_config
+    held = endpoints.hold(engine, container, found)
+    specification = spec.config(config, host, found)
+    container.spec = specification
+    filtered = seccomp_profile.compiled(found.seccomp) if found.seccomp else None
+    folder = engine.folder(container.id)
+    image = engine.store.find(container.image_id)
+    etc = held.etc
+    return plan.Inputs(
+        spec=specification,
+        stack=Stack(tuple(map(os.fspath, image.layers)), os.fspath(folder)),
+        layout=engine.layout,
+        bounding=engine.bounding,
+        seccomp=filtered,
+        etc={f"{folder}/{name}": text for name, text in etc.items()},
+        files=_files(specification),
+        endpoints=held.endpoints,
+        publications=held.publications,
+        stdin=bool(config.get("OpenStdin")),
+        window=_window(host),
+    )
+
+
+def _perform(
+    engine: Engine, container: Container, inputs: plan.Inputs, watch: Watch | None
+) -> tuple[Record, list[Step], int | Failed]:
+    """Have the plan performed; the record, its steps, and the pid of the program or what failed."""
+    stages = plan.start(inputs)
+    planned = number(stages)
+    stages, left_out = _leave_out(stages, watch.left_out if watch else frozenset())
+    steps = number(stages)
+    job, here = _job(engine, container, inputs, stages)
+    memory = pack(job, Ledger.size(len(steps)))
+    try:
+        shared = mmap(memory, Ledger.size(len(steps)))
+        ledger = Ledger(shared, watch.gate if watch else None)
+        record = engine.records.begin(container.id, engine.folder(container.id), container.image_id)
+        record.extend(steps, ledger)
+        record.extend(left_out)
+        if watch:
+            watch.ready(planned, ledger)
+        ledger.perform(here, 1)
+        attached = engine.attached.pop(container.id, [])
+        gate = watch.socket if watch else -1
+        answer = engine.link.start(container.id, job, memory, len(steps), attached, gate)
+    finally:
+        os.close(memory)
+    return record, steps, answer if isinstance(answer, Failed) else answer.pid
+
+
+def _job(
+    engine: Engine, container: Container, inputs: plan.Inputs, stages: Sequence[Stage]
+) -> tuple[Job, list[Operation]]:
+    """What goes to the shim, and what the engine performs itself before that."""
+    by: dict[str, list[Operation]] = {"engine": [], "init": [], "shim": [], "container": []}
+    for stage in stages:
+        by[stage.actor].extend(stage.operations)
+    here, shim = by["engine"], by["shim"]
+    around = len(shim) == 3
+    fork_seq = len(here) + 1
+    first = fork_seq + 1 + len(shim)
+    config, host = container.config, container.host_config
+    log = host.get("LogConfig") or {}
+    job = Job(
+        operations=tuple(by["container"]),
+        first=first,
+        clone=shim[1] if around else shim[0],
+        clone_seq=fork_seq + (2 if around else 1),
+        enter=shim[0] if around else None,
+        leave=shim[2] if around else None,
+        fork_seq=fork_seq,
+        terminal=bool(config.get("Tty")),
+        stdin=bool(config.get("OpenStdin")),
+        stdin_once=bool(config.get("StdinOnce")),
+        host_sockets=plan.host_sockets(inputs),
+        log=None if log.get("Type") == "none" else _log(engine, container, log.get("Config") or {}),
+    )
+    return job, here
+
+
+def _leave_out(stages: list[Stage], names: frozenset[str]) -> tuple[list[Stage], list[Step]]:
+    """The stages without what was to be left out, by stage or operation name; and those steps, said to be left out."""
+    if not names:
+        return stages, []
+    kept, gone = [], []
+    for stage in stages:
+        for operation in stage.operations:
+            if {stage.name, type(operation).__name__} & names and stage.actor != "init":
+                step = Step(0, stage.name, stage.actor, stage.where, operation, error="left out")
+                gone.append(step)
+        remaining = tuple(
+            op for op in stage.operations if stage.actor == "init" or not {stage.name, type(op).__name__} & names
+        )
+        kept.append(Stage(stage.name, stage.actor, stage.where, remaining))
+    return kept, gone
+
+
+def _log(engine: Engine, container: Container, options: dict[str, str]) -> LogSettings:
+    sizes = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    text = options.get("max-size", "").lower().removesuffix("b")
+    size = int(float(text[:-1]) * sizes[text[-1]]) if text and text[-1] in sizes else int(text or 0)
+    return LogSettings(os.fspath(engine.folder(container.id) / "log"), size, int(options.get("max-file", "1")))
+
+
+def _files(specification: spec.Json) -> frozenset[str]:
+    binds = (mount for mount in specification["mounts"] if mount["type"] == "bind")
+    return frozenset(mount["destination"] for mount in binds if not os.path.isdir(mount["source"]))
+
+
+def _window(host: spec.Json) -> tuple[int, int]:
+    rows, columns = (host.get("ConsoleSize") or [0, 0])[:2]
+    return int(rows), int(columns)
+
+
+def _explain(container: Container, steps: Sequence[Step], failed: Failed) -> OperationFailed:
+    """Docker's words and exit code for a program that cannot be run; for any other step, which one and why."""
+    step = next((s for s in steps if s.seq == failed.seq), None)
+    words = [*(container.config.get("Entrypoint") or []), *(container.config.get("Cmd") or [])]
+    program = words[0] if words else ""
+    task = "failed to create task for container: failed to create shim task: OCI runtime create failed"
+    if step and type(step.operation).__name__ == "Exec":
+        found = "executable file not found in $PATH" if "/" not in program else f"stat {program}: {failed.error}"
+        if failed.errno == 2:
+            found = found if "/" not in program else f"stat {program}: no such file or directory"
+            code = 127
+        else:
+            found, code = _lower(os.strerror(failed.errno)), 126
+        name = json.dumps(program)
+        return OperationFailed(f"{task}: unable to start container process: exec: {name}: {found}: unknown", "", code)
+    said = f"step {failed.seq} ({step.stage}): {step.operation.shell()}" if step else "the shim"
+    return OperationFailed(f"{task}: {said}: {failed.error}: unknown")
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,129 @@
+"""Ends, freezes and wakes containers: stop, kill, restart, pause, unpause."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from kernelkit.container import cgroup
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container
+from kernelkit.engine.start import start
+from kernelkit.errors import Conflict, InvalidRequest, NotModified
+from kernelkit.host.channel import Signal
+from kernelkit.trace import Trace
+
+PATIENCE = 10  # seconds between SIGTERM and SIGKILL, Docker's default
+
+
+def kill(engine: Engine, container: Container, word: str = "SIGKILL") -> None:
+    """Send the first process a signal, by name or number; Conflict when there is none."""
+    number = signal_number(word)
+    if not container.state.running:
+        raise Conflict(f"cannot kill container: {container.id}: container {container.id} is not running")
+    if number in (signal.SIGKILL, stop_signal(container)):
+        container.state.stopped_by_hand = True
+    _send(engine, container, number)
+    if number == signal.SIGKILL:
+        if container.state.paused:
+            unpause(engine, container)  # a frozen process does not even die
+        wait_stopped(container, PATIENCE)
+    engine.events.container(container, "kill", signal=str(number))
+
+
+def stop(engine: Engine, container: Container, seconds: float | None = None, word: str = "") -> None:
+    """Ask the first process to end; after `seconds` (the container's own StopTimeout, or 10) make it.
+
+    Below 0 waits for ever. NotModified when it has ended already.
+    """
+    if not container.state.running:
+        raise NotModified(f"container {container.id} is already stopped")
+    if container.state.paused:
+        unpause(engine, container)
+    container.state.stopped_by_hand = True
+    number = signal_number(word) if word else stop_signal(container)
+    given = container.config.get("StopTimeout")
+    patience = seconds if seconds is not None else float(given) if given is not None else PATIENCE
+    _send(engine, container, number)
+    engine.events.container(container, "kill", signal=str(number))
+    if not wait_stopped(container, patience):
+        _send(engine, container, signal.SIGKILL)
+        engine.events.container(container, "kill", signal="9")
+        wait_stopped(container, PATIENCE)
+    engine.events.container(container, "stop")
+
+
+def restart(engine: Engine, container: Container, seconds: float | None = None, word: str = "") -> None:
+    """Stop it if it runs, then start it."""
+    if container.state.running:
+        stop(engine, container, seconds, word)
+    start(engine, container)
+    engine.events.container(container, "restart")
+
+
+def pause(engine: Engine, container: Container) -> None:
+    """Freeze all its processes: the freezer of cgroups(7)."""
+    with container.lock:
+        if not container.state.running:
+            raise Conflict(f"Container {container.id} is not running")
+        if container.state.paused:
+            raise Conflict(f"Container {container.id} is already paused")
+        _freeze(engine, container, frozen=True)
+        container.state.status = "paused"
+        engine.state.save(container)
+    engine.events.container(container, "pause")
+
+
+def unpause(engine: Engine, container: Container) -> None:
+    """Let its processes run again."""
+    with container.lock:
+        if not container.state.paused:
+            raise Conflict(f"Container {container.id} is not paused")
+        _freeze(engine, container, frozen=False)
+        container.state.status = "running"
+        engine.state.save(container)
+    engine.events.container(container, "unpause")
+
+
+def wait_stopped(container: Container, seconds: float) -> bool:
+    """Wait until it has ended; False when it has not within that time (below 0: for ever)."""
+    until = time.monotonic() + seconds if seconds >= 0 else None
+    with container.changed:
+        while container.state.running and not container.removed:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            container.changed.wait(left)
+    return True
+
+
+def signal_number(word: str) -> int:
+    """The number of `SIGTERM`, `TERM`, `term` or `15`; InvalidRequest for what is no signal."""
+    text = word.upper()
+    try:
+        if text.isdigit():
+            return int(signal.Signals(int(text)))
+        return int(signal.Signals[text if text.startswith("SIG") else f"SIG{text}"])
+    except (KeyError, ValueError):
+        raise InvalidRequest(f"invalid signal: {word}") from None
+
+
+def stop_signal(container: Container) -> int:
+    """The signal that asks this container to end."""
+    return signal_number(container.config.get("StopSignal") or "SIGTERM")
+
+
+def _send(engine: Engine, container: Container, number: int) -> None:
+    engine.link.send(container.id, Signal(number))
+
+
+def _freeze(engine: Engine, container: Container, *, frozen: bool) -> None:
+    trace = Trace()
+    path = engine.cgroup_path(container.id)
+    plan = cgroup.freeze(engine.layout, path) if frozen else cgroup.thaw(engine.layout, path)
+    try:
+        for operation in plan:
+            trace.perform("exec", operation)
+    finally:
+        engine.records.add(container.id, trace.steps, engine.folder(container.id))
+

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kernelkit.cli.main import GROUPS, OWN, PLAIN
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 SOURCES = sorted([*(ROOT / "kernelkit").rglob("*.py"), *(ROOT / "lessons").rglob("*.py")])
@@ -45,6 +47,12 @@ def test_make_commands_that_are_named_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     named = set(re.findall(r"(?:^|[\s`])make ([a-z-]+)", code_in(document)))
     assert named <= targets
+
+
+@every_document
+def test_kernelkit_commands_that_are_named_exist(document: Path) -> None:
+    named = set(re.findall(r"(?:^|[$`(]\s?)kernelkit ([a-z]+)", code_in(document), re.M))
+    assert named <= set(PLAIN) | set(GROUPS) | set(OWN)
 
 
 def undocumented(tree: ast.Module, path: Path) -> Iterator[str]:

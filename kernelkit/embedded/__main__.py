@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KernelkitError as error:
         print(f"kernelkit: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # 128 + SIGINT, as the shell counts
     return 0
 
 

@@ -10,6 +10,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tarfile
 import time
@@ -31,6 +32,7 @@ _DROP = re.compile(
     r"(dev|proc|sys|tmp)/.+|etc/(hostname|resolv\.conf|machine-id|\.pwd\.lock|(passwd|group|shadow|gshadow)-)"
     r"|var/log/(.+\.log|apt/.+)|var/cache/(ldconfig/aux-cache|apt/.+\.bin|apt/archives/.+\.deb|debconf/.+-old)"
     r"|var/lib/(apt/lists/.+_.+|dpkg/.+-old|dpkg/lock.*)|etc/apt/apt\.conf\.d/99mmdebstrap"
+    r"|var/(lib/apt/lists|cache/apt/archives)/partial"
 )
 _LAST_CHANGE = re.compile(rb"^([^:\n]*:[^:\n]*):\d+:", re.MULTILINE)
 
@@ -78,12 +80,12 @@ def make(which: Release, scratch: Path, *, lock: int, say: Callable[[str], None]
     raw = scratch / "raw.tar"
     if shutil.which("mmdebstrap"):
         say(f"making a minimal Debian '{which.codename}' with mmdebstrap")
-        _run(_mmdebstrap(which, raw), scratch, lock, "mmdebstrap")
+        _run(_mmdebstrap(which), scratch, lock, raw)
     elif shutil.which("debootstrap") and os.geteuid() == 0:
         say(f"making a minimal Debian '{which.codename}' with debootstrap")
         root = scratch / "root"
-        _run(["debootstrap", "--variant=minbase", which.codename, str(root), _MIRROR], scratch, lock, "debootstrap")
-        _run(["tar", "--create", "--numeric-owner", f"--file={raw}", f"--directory={root}", "."], scratch, lock, "tar")
+        _run(["debootstrap", "--variant=minbase", which.codename, str(root), _MIRROR], scratch, lock)
+        _run(["tar", "--create", "--numeric-owner", f"--directory={root}", "."], scratch, lock, raw)
         shutil.rmtree(root)
     else:
         raise Unavailable(
@@ -125,12 +127,12 @@ def tidy(source: Path, target: Path, newest: int) -> None:
         new.addfile(policy, io.BytesIO(_POLICY))
 
 
-def _mmdebstrap(which: Release, tar: Path) -> list[str]:
+def _mmdebstrap(which: Release) -> list[str]:
     command = ["mmdebstrap", "--variant=minbase", "--format=tar", "--skip=output/dev"]
     if _HOOKS.is_dir():
         # /bin as a link to /usr/bin from the start; else mmdebstrap installs perl to convert it.
         command += [f"--hook-dir={_HOOKS}", "--include=usr-is-merged"]
-    return [*command, *_proxies(), which.codename, str(tar)]
+    return [*command, *_proxies(), which.codename, "-"]
 
 
 def _proxies() -> list[str]:
@@ -143,28 +145,42 @@ def _proxies() -> list[str]:
     ]
 
 
-def _run(command: list[str], scratch: Path, lock: int, tool: str) -> None:
-    environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(scratch)}
-    done = subprocess.run(
-        [*_guard(), *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=(lock,)
-    )
-    if done.returncode:
-        why = last_complaint(done.stderr.decode(errors="replace")) or f"exit status {done.returncode}"
-        raise Unavailable(
-            f"cannot make the image 'debian': {tool}: {why}", hint="it needs a Debian mirror that can be reached"
-        )
+def _run(command: list[str], scratch: Path, lock: int, output: Path | None = None) -> None:
+    """Run a tool to its end; what it prints goes to `output`."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    if os.geteuid() == 0:
+        # Without root the new system's root is one of our subordinate users, whom our folders may not let through.
+        environment["TMPDIR"] = str(scratch)
+    with (output or Path(os.devnull)).open("wb") as file, (scratch / "said").open("w+b") as said:
+        # In a session of its own, for mmdebstrap hangs up its whole process group when something goes wrong.
+        tool = subprocess.Popen(
+            [*_guard(), *command], env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=said,
+            pass_fds=(lock,), start_new_session=True,
+        )  # fmt: skip
+        try:
+            tool.wait()
+        except BaseException:
+            os.killpg(tool.pid, signal.SIGTERM)
+            tool.wait()
+            raise
+        said.seek(0)
+        if tool.returncode:
+            why = last_complaint(said.read().decode(errors="replace")) or f"exit status {tool.returncode}"
+            hint = "it needs a Debian mirror that can be reached"
+            if "chroot mode" in why:
+                hint = "apt-get install uidmap, and give your user a range in /etc/subuid and /etc/subgid"
+            raise Unavailable(f"cannot make the image 'debian': {command[0]}: {why}", hint=hint)
 
 
 def _guard() -> list[str]:
     """What to put before a tool so that its processes and mounts go with this process, even when it is killed.
 
     As root the tools mount /proc and more on the machine itself: namespaces of their own keep that from it.  Without
-    root, mmdebstrap makes such namespaces by itself.
+    root mmdebstrap makes such namespaces by itself; orphaned, it ends in its own time, holding the lock until then.
     """
-    if not shutil.which("setpriv") or not shutil.which("unshare"):
+    if os.geteuid() or not shutil.which("setpriv") or not shutil.which("unshare"):
         return []
-    dies_with_us = ["setpriv", "--pdeathsig", "KILL"]
     own = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if os.geteuid() == 0 and subprocess.run([*own, "true"], capture_output=True).returncode == 0:
-        return [*dies_with_us, *own]
-    return dies_with_us
+    if subprocess.run([*own, "true"], capture_output=True).returncode:
+        return []
+    return ["setpriv", "--pdeathsig", "KILL", *own]

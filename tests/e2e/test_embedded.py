@@ -49,26 +49,26 @@ def test_skopeo_pulls_after_the_token_dance(images: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not shutil.which("dockerd"), reason="needs dockerd")
-def test_docker_takes_it_for_docker_hub(images: Path, tmp_path: Path, machine: Machine) -> None:
+def test_docker_takes_it_for_docker_hub(images: Path, home: Path, machine: Machine) -> None:
     registry = machine.start(
         sys.executable, "-m", "kernelkit.embedded.registry", str(images),
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
     )  # fmt: skip
     assert registry.stdout
     mirror = registry.stdout.readline().strip()
-    log = (tmp_path / "log").open("w")
+    log = (home / "log").open("w")
     daemon = machine.start(
-        "dockerd", f"--data-root={tmp_path}/data", f"--exec-root={tmp_path}/exec", f"--pidfile={tmp_path}/pid",
-        f"--host=unix://{tmp_path}/sock", f"--registry-mirror={mirror}", "--storage-driver=vfs",
+        "dockerd", f"--data-root={home}/data", f"--exec-root={home}/exec", f"--pidfile={home}/pid",
+        f"--host=unix://{home}/sock", f"--registry-mirror={mirror}", "--storage-driver=vfs",
         "--iptables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none",
         stdout=log, stderr=log,
     )  # fmt: skip
-    docker = ["docker", "--host", f"unix://{tmp_path}/sock"]
+    docker = ["docker", "--host", f"unix://{home}/sock"]
     try:
         for _ in range(100):
             if machine.run(*docker, "version", check=False).returncode == 0:
                 break
-            assert daemon.poll() is None, (tmp_path / "log").read_text()
+            assert daemon.poll() is None, (home / "log").read_text()
             time.sleep(0.1)
         for name in ("busybox", "bash"):
             said = machine.run(*docker, "pull", name).stdout

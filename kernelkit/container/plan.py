@@ -88,6 +88,10 @@ def _limits(inputs: Inputs) -> list[Operation]:
     return cgroup.limits(linux["resources"], inputs.layout, linux["cgroupsPath"])
 
 
+def _join(linux: Mapping[str, Any], layout: Layout) -> list[Operation]:
+    return cgroup.join(layout, linux["cgroupsPath"], linux["resources"])
+
+
 def _clone(new: set[str], joined: Mapping[str, str]) -> tuple[Operation, ...]:
     kinds = tuple(ours for theirs, ours in KINDS.items() if theirs in new)
     if "pid" not in joined:
@@ -99,7 +103,7 @@ def _clone(new: set[str], joined: Mapping[str, str]) -> tuple[Operation, ...]:
 def _identity(
     spec: Mapping[str, Any], inputs: Inputs, new: set[str], joined: Mapping[str, str]
 ) -> list[Operation]:
-    plan: list[Operation] = [*cgroup.join(inputs.layout, spec["linux"]["cgroupsPath"])]
+    plan: list[Operation] = [*_join(spec["linux"], inputs.layout)]
     if "cgroup" in new:
         # Only now: the root of the new namespace is the cgroup that the process is in, cgroup_namespaces(7).
         plan.append(Unshare(("cgroup",)))
@@ -119,7 +123,7 @@ def _tree(inputs: Inputs, root: str) -> list[Operation]:
             inputs.spec["mounts"],
             root,
             files=inputs.files,
-            hierarchies=inputs.layout.mounted(),
+            hierarchies=cgroup.mounted(inputs.layout, linux["resources"]),
             devices=linux["devices"],
         ),
         *_sysctl(linux, root),  # before /proc/sys turns read-only

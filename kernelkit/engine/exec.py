@@ -10,7 +10,7 @@ from typing import Any
 
 from kernelkit.container import cgroup, security, seccomp_profile
 from kernelkit.container.plan import STDERR, STDIN, STDOUT, SYNC
-from kernelkit.container.spec import environment
+from kernelkit.container.spec import Facts, environment, resources
 from kernelkit.engine import facts
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, new_id
@@ -119,8 +119,10 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
     """Into the container's namespaces and limits, then the same walls as its first process has."""
     container, config = execution.container, execution.config
     pid = container.state.pid
+    found = facts.gather(engine, container)
+    limited = resources(container.host_config, found)
     child: list[Operation] = [
-        *cgroup.join(engine.layout, engine.cgroup_path(container.id)),
+        *cgroup.join(engine.layout, engine.cgroup_path(container.id), limited),
         StartSession(),
         EnterNamespaces(pid, ("cgroup", "ipc", "uts", "net", "mount")),
     ]
@@ -129,7 +131,7 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
         child.append(OpenTerminal("/dev/pts", "", SYNC, rows, columns))
     else:
         child.append(ConnectStdio(STDIN if config.get("AttachStdin") else -1, STDOUT, STDERR))
-    process, filtered = _process(engine, execution)
+    process, filtered = _process(engine, execution, found)
     child.append(ChangeDirectory(process["cwd"]))
     child += security.privileges(process, filtered, engine.bounding)
     child.append(Exec(tuple(process["args"]), tuple(process["env"])))
@@ -137,10 +139,9 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
     return [Stage("exec", "shim", "host", enter), Stage("exec", "container", "container", tuple(child))]
 
 
-def _process(engine: Engine, execution: Execution) -> tuple[Json, bytes | None]:
+def _process(engine: Engine, execution: Execution, found: Facts) -> tuple[Json, bytes | None]:
     """The OCI process: the container's own with what the exec says differently; and its seccomp filter."""
     container, config = execution.container, execution.config
-    found = facts.gather(engine, container)
     process = dict(container.spec["process"]) if container.spec else {}
     capabilities = list(found.capabilities)
     if config.get("Privileged"):

@@ -66,6 +66,7 @@ SYS_capget = 125 if _X86 else 90
 SYS_capset = 126 if _X86 else 91
 SYS_pivot_root = 155 if _X86 else 41
 SYS_seccomp = 317 if _X86 else 277
+SYS_bpf = 321 if _X86 else 280
 SYS_open_tree = 428
 SYS_move_mount = 429
 SYS_pidfd_open = 434

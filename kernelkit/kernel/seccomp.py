@@ -22,7 +22,8 @@ _LOADER = (
     "import base64,ctypes,os,sys;f=base64.b64decode(sys.argv[1]);b=ctypes.create_string_buffer(f);"
     "p=ctypes.create_string_buffer((len(f)//8).to_bytes(8,'little')+ctypes.addressof(b).to_bytes(8,'little'));"
     "l=ctypes.CDLL(None,use_errno=True);"
-    "r=l.syscall({number},1,{flags},p);r and sys.exit(os.strerror(ctypes.get_errno()));os.execvp(sys.argv[2],sys.argv[2:])"
+    "r=l.syscall({number},1,{flags},p);r and sys.exit(os.strerror(ctypes.get_errno()));"
+    "os.execvp(sys.argv[2],sys.argv[2:])"
 )
 
 

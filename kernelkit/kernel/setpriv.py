@@ -121,7 +121,7 @@ class SetCapabilities:
         libc.syscall(libc.SYS_capset, _HEADER, _DATA.pack(*(s & 0xFFFFFFFF for s in sets), *(s >> 32 for s in sets)))
 
     def shell(self) -> str:
-        """As setpriv(1) says it: the other two sets are computed anew at each exec, from the bounding set or nothing."""
+        """As setpriv(1) says it; each exec computes the other two anew: from the bounding set, or nothing."""
         return _take_over(f"--inh-caps=-all{',' if self.inheritable else ''}{_list('+', self.inheritable)}")
 
 

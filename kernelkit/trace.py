@@ -17,6 +17,7 @@ import dataclasses
 import json
 import os
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -129,16 +130,21 @@ def explain(error: BaseException) -> str:
 
 
 class Trace:
-    """Performs operations in this process and keeps their steps, failures of any kind included."""
+    """Performs operations in this process and keeps their steps, failures of any kind included.
+
+    Several threads may perform at once; steps are numbered in the order in which they began.
+    """
 
     def __init__(self, listener: Callable[[Step], None] | None = None) -> None:
         self.steps: list[Step] = []
         self._listener = listener
+        self._numbering = threading.Lock()
 
     def perform(self, stage: str, operation: Operation, *, actor: str = "engine", where: str = "host") -> Any:
         """Perform one operation; return what it returns, raise what it raises, remember it either way."""
-        step = Step(len(self.steps) + 1, stage, actor, where, operation, time.time())
-        self.steps.append(step)
+        with self._numbering:
+            step = Step(len(self.steps) + 1, stage, actor, where, operation, time.time())
+            self.steps.append(step)
         began = time.perf_counter()
         try:
             return operation.perform()

@@ -1,0 +1,417 @@
+"""The images of one home: an OCI image layout that other tools can read, and its layers unpacked beside it.
+
+    oci-layout index.json blobs/sha256/…   images, as the OCI Image Specification ("Image Layout") wants them
+    layers/DIFF-ID/                        a layer's files, ready for overlay; DIFF-ID.json says where from
+
+Every process and thread sees the same: `index.json` changes by a rename, under a lock, and last.  An image is found by
+reading that file once; afterwards by asking whether it is still the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kernelkit.errors import Conflict, NotFound
+from kernelkit.image import manifest as manifests
+from kernelkit.image.digest import of as digest_of
+from kernelkit.image.lock import locked
+from kernelkit.image.manifest import Descriptor, Manifest
+from kernelkit.image.reference import Reference
+
+REF_NAME = "org.opencontainers.image.ref.name"
+# What an entry of index.json says beside that: the config's digest, digests it was pulled by, its local parent.
+ID, DIGESTS, PARENT, TAGGED = (
+    "dev.kernelkit.id",
+    "dev.kernelkit.digests",
+    "dev.kernelkit.parent",
+    "dev.kernelkit.tagged",
+)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer as it is stored: `size` is that of its files in bytes, `blob` its archive."""
+
+    diff_id: str
+    size: int
+    blob: Descriptor
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image: `id` is its config's digest, `layers` are directories, bottom to top, `tags` and `digests` names.
+
+    `config` is the OCI image config; `size` the bytes of all layers' files; `parent` the id of the local image it was
+    made from.  A layer that occurs twice is listed once, where it lies highest: overlay would refuse it, and the result
+    is the same.
+    """
+
+    id: str
+    config: dict[str, Any] = field(compare=False, repr=False)
+    layers: tuple[Path, ...] = ()
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    size: int = 0
+    created: str = ""
+    parent: str = ""
+    tagged: str = ""
+    manifest: Descriptor | None = field(default=None, repr=False)
+
+    @property
+    def diff_ids(self) -> tuple[str, ...]:
+        """The digests of the layers' archives, all of them, bottom to top."""
+        return tuple((self.config.get("rootfs") or {}).get("diff_ids") or ())
+
+
+class Store:
+    """One home's images. Safe to share among threads, and with other processes that have the same home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._guard = threading.Lock()
+        self._seen: tuple[int, int, int] = (-1, -1, -1)
+        self._catalogue = Catalogue(())
+        self._layers: dict[str, Layer] = {}
+
+    # --- finding
+
+    def find(self, name_or_id: str) -> Image:
+        """An image by tag, digest, id or the beginning of one; raises NotFound in Docker's words, InvalidRequest."""
+        return self._current().find(name_or_id)
+
+    def images(self) -> list[Image]:
+        """All images, the youngest first; those without a name among them."""
+        return list(self._current().images)
+
+    def layer(self, diff_id: str) -> Layer | None:
+        """A layer that is unpacked and ready, or None."""
+        found = self._layers.get(diff_id)
+        if found is None and self.layer_path(diff_id).is_dir():
+            try:
+                note = json.loads(self._note(diff_id).read_bytes())
+            except (OSError, ValueError):
+                return None
+            found = self._layers[diff_id] = Layer(diff_id, note["size"], Descriptor.parse(note["blob"]))
+        return found if found and self.layer_path(diff_id).is_dir() else None
+
+    # --- where things are
+
+    def blob_path(self, digest: str) -> Path:
+        """Where a blob is, or would be."""
+        return self.home / "blobs" / digest.replace(":", "/")
+
+    def layer_path(self, diff_id: str) -> Path:
+        """Where an unpacked layer is, or would be."""
+        return self.home / "layers" / diff_id.partition(":")[2]
+
+    def lock_path(self, kind: str, digest: str) -> Path:
+        """The lock under which a `blob` or `layer` of this digest is made."""
+        return self.home / "locks" / f"{kind}-{digest.partition(':')[2]}"
+
+    # --- adding
+
+    def add_blob(self, content: bytes, media_type: str) -> Descriptor:
+        """Keep a manifest, index or config; one that is there already is left as it is."""
+        descriptor = Descriptor(media_type, digest_of(content), len(content))
+        path = self.blob_path(descriptor.digest)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace(path, content)
+        return descriptor
+
+    def read_blob(self, digest: str) -> bytes:
+        """A manifest's, index's or config's content."""
+        return self.blob_path(digest).read_bytes()
+
+    def note_layer(self, layer: Layer) -> None:
+        """Note what a layer is; it is one as soon as its files are in their place. The caller holds the layer's lock."""
+        replace(self._note(layer.diff_id), json.dumps({"size": layer.size, "blob": layer.blob.as_json()}).encode())
+
+    def add(
+        self,
+        manifest: Descriptor,
+        *,
+        names: Iterable[Reference] = (),
+        digests: Iterable[str] = (),
+        parent: str = "",
+        tagged: str = "",
+    ) -> Image:
+        """Put an image, whose blobs and layers are here, into the index under these names; they leave other images.
+
+        `digests` are familiar names such as `busybox@sha256:…`.  Raises NotFound if something of it is missing: a
+        removal at the same moment may have taken it.
+        """
+        body = Manifest.parse(manifests.read(self.read_blob(manifest.digest)))
+        config = manifests.read(self.read_blob(body.config.digest))
+        for diff_id in (config.get("rootfs") or {}).get("diff_ids") or ():
+            if not self.layer_path(diff_id).is_dir():
+                raise NotFound(f"layer '{diff_id}' has been removed")
+        with self._changing() as entries:
+            for layer in body.layers:
+                if not self.blob_path(layer.digest).exists():
+                    raise NotFound(f"blob '{layer.digest}' has been removed")
+            notes = {ID: body.config.digest}
+            for key, value in ((DIGESTS, " ".join(digests)), (PARENT, parent), (TAGGED, tagged)):
+                if value:
+                    notes[key] = value
+            wanted = [name.familiar() for name in names]
+            _unname(entries, wanted)
+            for name in wanted or [""]:
+                entry = {**manifest.as_json(), "annotations": {**notes, **({REF_NAME: name} if name else {})}}
+                if entry not in entries:
+                    entries.append(entry)
+            _tidy(entries)
+        return self.find(body.config.digest)
+
+    def tag(self, image_id: str, name: Reference, *, tagged: str = "") -> None:
+        """Give an image one more name; an image that had it loses it."""
+        image = self.find(image_id)
+        with self._changing() as entries:
+            source = next((e for e in entries if e["annotations"].get(ID) == image.id), None)
+            if source is None:
+                raise NotFound(f"No such image: {image_id}")
+            _unname(entries, [name.familiar()])
+            notes = {k: v for k, v in source["annotations"].items() if k not in (REF_NAME, TAGGED)}
+            notes |= {REF_NAME: name.familiar(), **({TAGGED: tagged} if tagged else {})}
+            entries.append({**source, "annotations": notes})
+            _tidy(entries)
+
+    # --- removing
+
+    def untag(self, name: Reference) -> None:
+        """Take a name, or a digest it was pulled by, away; the image stays, nameless perhaps. Raises NotFound."""
+        with self._changing() as entries:
+            familiar = name.familiar()
+            if name.digest:
+                found = False
+                for entry in entries:
+                    kept = [d for d in entry["annotations"].get(DIGESTS, "").split() if d != familiar]
+                    found |= len(kept) != len(entry["annotations"].get(DIGESTS, "").split())
+                    entry["annotations"] = {**entry["annotations"], DIGESTS: " ".join(kept)}
+                if not found:
+                    raise NotFound(f"No such image: {familiar}")
+            elif not _unname(entries, [familiar]):
+                raise NotFound(f"No such image: {familiar}")
+            _tidy(entries)
+
+    def remove(self, image_id: str, *, in_use: Collection[str] = ()) -> list[str]:
+        """Take an image out, with all its names, and delete the layers that no other image has; their diff IDs.
+
+        `in_use` are diff IDs to keep.  Raises Conflict when another image was made from it, NotFound.
+        """
+        image = self.find(image_id)
+        with self._changing() as entries:
+            if any(e["annotations"].get(PARENT) == image.id and e["annotations"].get(ID) != image.id for e in entries):
+                short = image.id.partition(":")[2][:12]
+                raise Conflict(
+                    f"conflict: unable to delete {short} (cannot be forced) - image has dependent child images"
+                )
+            gone = [entry for entry in entries if entry["annotations"].get(ID) == image.id]
+            entries[:] = [entry for entry in entries if entry["annotations"].get(ID) != image.id]
+            blobs, layers = self._needs(entries)
+            mine, my_layers = self._needs(gone)
+            unused = [diff_id for diff_id in my_layers if diff_id not in layers and diff_id not in in_use]
+            doomed = [self.blob_path(digest) for digest in mine if digest not in blobs]
+            # A blob whose layer stays for a container goes all the same: only pushing would need it.
+        for diff_id in reversed(unused):
+            self.discard_layer(diff_id)
+        for path in doomed:
+            path.unlink(missing_ok=True)
+        return list(reversed(unused))
+
+    def discard_layer(self, diff_id: str) -> None:
+        """Move an unpacked layer to the trash, at once however large it is."""
+        self._layers.pop(diff_id, None)
+        self.discard(self.layer_path(diff_id))
+        self._note(diff_id).unlink(missing_ok=True)
+
+    def discard(self, path: Path) -> Path | None:
+        """Rename a tree into the trash, where somebody will delete it; where it is now."""
+        trash = self.home / "trash"
+        trash.mkdir(parents=True, exist_ok=True)
+        target = trash / f"{path.name}.{os.urandom(4).hex()}"
+        try:
+            path.rename(target)
+        except FileNotFoundError:
+            return None
+        return target
+
+    # --- inside
+
+    def _note(self, diff_id: str) -> Path:
+        return self.layer_path(diff_id).with_name(f"{self.layer_path(diff_id).name}.json")
+
+    def _current(self) -> Catalogue:
+        try:
+            status = os.stat(self.home / "index.json")
+            seen = (status.st_mtime_ns, status.st_ino, status.st_size)
+        except FileNotFoundError:
+            seen = (0, 0, 0)
+        if seen != self._seen:
+            with self._guard:
+                entries = self._entries()
+                self._catalogue = Catalogue(self._images(entries))
+                self._seen = seen
+        return self._catalogue
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            found = json.loads((self.home / "index.json").read_bytes())
+        except FileNotFoundError:
+            return []
+        return [{"annotations": {}, **entry} for entry in found.get("manifests", [])]
+
+    @contextmanager
+    def _changing(self) -> Iterator[list[dict[str, Any]]]:
+        """The index's entries, to be changed in place; written when all went well."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with locked(self.home / "locks" / "index"):
+            entries = self._entries()
+            yield entries
+            if not (self.home / "oci-layout").exists():
+                replace(self.home / "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+            body = {"schemaVersion": 2, "mediaType": manifests.INDEX, "manifests": entries}
+            replace(self.home / "index.json", json.dumps(body, indent=1).encode())
+
+    def _images(self, entries: list[dict[str, Any]]) -> list[Image]:
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for entry in entries:
+            if identity := entry["annotations"].get(ID):  # else it was put here by another tool, and not unpacked
+                groups.setdefault(identity, []).append(entry)
+        images = []
+        for identity, group in groups.items():
+            try:
+                config = manifests.read(self.read_blob(identity))
+            except FileNotFoundError:
+                continue
+            images.append(self._image(identity, config, group))
+        return sorted(images, key=lambda image: image.created, reverse=True)
+
+    def _image(self, identity: str, config: dict[str, Any], group: list[dict[str, Any]]) -> Image:
+        diff_ids = (config.get("rootfs") or {}).get("diff_ids") or ()
+        topmost = dict.fromkeys(reversed(diff_ids))
+        notes = [entry["annotations"] for entry in group]
+        known = {diff_id: self.layer(diff_id) for diff_id in topmost}
+        return Image(
+            identity,
+            config,
+            tuple(self.layer_path(diff_id) for diff_id in reversed(topmost)),
+            tuple(sorted(note[REF_NAME] for note in notes if note.get(REF_NAME))),
+            tuple(sorted({name for note in notes for name in note.get(DIGESTS, "").split()})),
+            sum(layer.size for diff_id in diff_ids if (layer := known[diff_id])),
+            config.get("created") or "",
+            next((note[PARENT] for note in notes if note.get(PARENT)), ""),
+            max((note.get(TAGGED, "") for note in notes), default=""),
+            Descriptor.parse(group[0]),
+        )
+
+    def _needs(self, entries: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+        """The blobs and the layers (diff IDs) that these entries lead to."""
+        blobs: dict[str, None] = {}
+        layers: dict[str, None] = {}
+        for entry in entries:
+            blobs[entry["digest"]] = None
+            blobs.update({name.partition("@")[2]: None for name in entry["annotations"].get(DIGESTS, "").split()})
+            try:
+                body = Manifest.parse(manifests.read(self.read_blob(entry["digest"])))
+                blobs.update({each.digest: None for each in (body.config, *body.layers)})
+                config = manifests.read(self.read_blob(body.config.digest))
+                layers.update(dict.fromkeys((config.get("rootfs") or {}).get("diff_ids") or ()))
+            except FileNotFoundError:
+                continue
+        return list(blobs), list(layers)
+
+
+class Catalogue:
+    """Images, with the ways to find them: built once for each state of the index."""
+
+    def __init__(self, images: Iterable[Image]) -> None:
+        self.images = tuple(images)
+        self._by_name: dict[str, Image] = {}
+        for image in self.images:
+            self._by_name[image.id] = image
+            self._by_name[image.id.partition(":")[2]] = image
+            self._by_name.update(dict.fromkeys((*image.tags, *image.digests), image))
+            # `busybox` alone means `busybox:latest`; it is what most commands say.
+            self._by_name.update({tag.removesuffix(":latest"): image for tag in image.tags if tag.endswith(":latest")})
+
+    def find(self, text: str) -> Image:
+        """An image by name, digest, id or the beginning of one."""
+        found = self._by_name.get(text)
+        if found:
+            return found
+        name = text if text.startswith("sha256:") and len(text) == 71 else _familiar(text)
+        found = self._by_name.get(name)
+        if found:
+            return found
+        if "@" in name and (
+            found := self._by_name.get(name.partition("@")[0].rpartition(":")[0] + "@" + name.partition("@")[2])
+        ):
+            return found
+        prefix = text.removeprefix("sha256:")
+        alike = [i for i in self.images if i.id.partition(":")[2].startswith(prefix)] if prefix else []
+        if len(alike) == 1:
+            return alike[0]
+        raise NotFound(f"No such image: {name}")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Give a file new content in one step, synced: whoever reads it sees the old or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a tree now, as far as that goes."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _familiar(text: str) -> str:
+    if len(text) == 64 and all(c in "0123456789abcdef" for c in text):
+        return f"sha256:{text}"
+    return Reference.parse(text).familiar()
+
+
+def _unname(entries: list[dict[str, Any]], names: Collection[str]) -> bool:
+    """Take these names from whatever has them; whether anything had one."""
+    found = False
+    for entry in entries:
+        if entry["annotations"].get(REF_NAME) in names:
+            found = True
+            entry["annotations"] = {k: v for k, v in entry["annotations"].items() if k not in (REF_NAME, TAGGED)}
+    return found
+
+
+def _tidy(entries: list[dict[str, Any]]) -> None:
+    """Leave out nameless entries of images that have a name, after giving what they know to one that stays."""
+    named = {e["annotations"].get(ID): e for e in reversed(entries) if e["annotations"].get(REF_NAME)}
+    kept: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for entry in entries:
+        notes = entry["annotations"]
+        stays = entry if notes.get(REF_NAME) else named.get(notes.get(ID), entry)
+        key = (stays["digest"], stays["annotations"].get(REF_NAME))
+        stays = kept.setdefault(key, stays)
+        if stays is not entry:
+            both = [*stays["annotations"].get(DIGESTS, "").split(), *notes.get(DIGESTS, "").split()]
+            merged = {**notes, **stays["annotations"], DIGESTS: " ".join(dict.fromkeys(both))}
+            if not notes.get(REF_NAME) and REF_NAME in merged and REF_NAME not in stays["annotations"]:
+                del merged[REF_NAME]
+            stays["annotations"] = {k: v for k, v in merged.items() if v}
+    entries[:] = kept.values()

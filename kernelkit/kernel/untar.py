@@ -1,0 +1,354 @@
+"""Writes an archive's entries into a directory, and nowhere else, whatever the archive says.
+
+Every parent directory is found by openat2(2) with RESOLVE_IN_ROOT: absolute names, `..` and links in the middle end
+inside.  The last component is never followed: it is made new, with what was there before removed.  Directories that are
+in use are kept open, so an entry costs four system calls.
+
+Works in a thread of its own, whose umask is zero (unshare(2), CLONE_FS), so that modes are exact without a chmod each.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kernelkit.kernel.libc import unshare
+from kernelkit.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from kernelkit.kernel.tar import (
+    BLOCK_DEVICE,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    LINK,
+    REGULAR,
+    SYMLINK,
+    BadArchive,
+    Entry,
+    Stream,
+    read,
+    shown,
+)
+
+CLONE_FS = 0x00000200
+_RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+_OPEN_DIRECTORIES = 128
+_SPECIAL = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Overlay's own notes on directories and files (Documentation/filesystems/overlayfs.rst): an archive has no say in them.
+_OVERLAYS = (b"trusted.overlay.", b"user.overlay.")
+_NODES = {CHARACTER: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
+# A name that long cannot be used by anybody (limits.h).
+_PATH_MAX = 4096
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much an archive may unpack to: `size` bytes of content, `entries` of any kind."""
+
+    size: int = 1 << 40
+    entries: int = 4_000_000
+
+
+@dataclass
+class Written:
+    """What has been written: `size` bytes of content, so many `entries`."""
+
+    size: int = 0
+    entries: int = 0
+
+
+Filter = Callable[[Entry, bytes, bytes], bool]  # entry, its directory, its name: False leaves the entry out
+
+
+def untar(stream: Stream, directory: str, limits: Limits = Limits(), keep: Filter | None = None) -> Written:
+    """Unpack an archive into a directory; raises BadArchive, or OSError with the kernel's answer.
+
+    What was written before an error stays: the caller throws the directory away.
+    """
+    written = Written()
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            unshare(CLONE_FS)
+            os.umask(0)
+            with_root(written)
+        except BaseException as error:
+            failure.append(error)
+
+    def with_root(written: Written) -> None:
+        root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        tree = Tree(root)
+        try:
+            for entry in read(stream):
+                written.entries += 1
+                written.size += entry.stored
+                if written.entries > limits.entries or written.size > limits.size:
+                    raise BadArchive(
+                        f"the archive unpacks to more than is allowed: {limits.size} bytes, {limits.entries} entries"
+                    )
+                parent, name = split(entry.name)
+                if keep and not keep(entry, parent, name):
+                    stream.skip(entry.stored)
+                    continue
+                tree.write(entry, parent, name, stream)
+            tree.finish()
+            stream.drain()
+        finally:
+            tree.close()
+            os.close(root)
+
+    thread = threading.Thread(target=work, name="untar")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return written
+
+
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """A member's directory and name, as seen from the archive's root; both empty for the root itself.
+
+    Raises BadArchive for a path that leads out.
+
+    >>> split(b"./usr//bin/env")
+    (b'usr/bin', b'env')
+    """
+    if path[:2] == b"./":
+        path = path[2:]
+    if path[:1] == b"/" or b"//" in path or b"./" in path or path[-1:] in (b".", b"/") or len(path) >= _PATH_MAX:
+        path = _clean(path)
+    parent, _, name = path.rpartition(b"/")
+    return parent, name
+
+
+def _clean(path: bytes) -> bytes:
+    parts: list[bytes] = []
+    for part in path.split(b"/"):
+        if part == b"..":
+            if not parts:
+                raise BadArchive(f"'{shown(path)}' leads out of the archive's directory")
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    cleaned = b"/".join(parts)
+    if len(cleaned) >= _PATH_MAX:
+        raise BadArchive(f"a name of {len(cleaned)} bytes is longer than the kernel takes")
+    return cleaned
+
+
+@dataclass
+class Tree:
+    """A directory that entries are written into; `root` is a descriptor of it."""
+
+    root: int
+    _open: dict[bytes, int] = field(default_factory=dict)
+    _times: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # directory -> mode if special, mtime
+    _stale: bool = False
+    _uid: int = field(default_factory=os.geteuid)
+    _gid: int = field(default_factory=os.getegid)
+
+    def write(self, entry: Entry, parent: bytes, name: bytes, stream: Stream) -> None:
+        """Make one entry; its content is taken from the stream."""
+        if self._stale or len(self._open) > _OPEN_DIRECTORIES:
+            self.close()
+        if not name:
+            if entry.kind == DIRECTORY:
+                os.chmod(".", entry.mode & 0o777, dir_fd=self.root)
+                self._attributes_of_directory(entry, b"", b".", self.root)
+            stream.skip(entry.stored)
+            return
+        directory = self.directory(parent)
+        kind = entry.kind
+        if kind == REGULAR:
+            self._file(entry, name, directory, stream)
+        elif kind == DIRECTORY:
+            self._directory(entry, parent, name, directory)
+        elif kind == LINK:
+            self._link(entry, name, directory)
+        elif kind == SYMLINK:
+            self._symlink(entry, name, directory)
+        elif kind in _NODES:
+            self._node(entry, name, directory)
+        else:
+            raise BadArchive(f"'{shown(entry.name)}' is of a kind that is not known: {kind!r}")
+
+    def directory(self, path: bytes) -> int:
+        """A descriptor of a directory below the root, made with its parents where it is missing; stays this tree's."""
+        fd = self._open.get(path)
+        if fd is None:
+            fd = self._open[path] = self._find(path)
+        return fd
+
+    def finish(self) -> None:
+        """Give directories the times and special modes that could not be given while they were being filled."""
+        for path, (mode, mtime) in self._times.items():
+            try:
+                fd = openat2(self.root, os.fsdecode(path) or ".", os.O_RDONLY | os.O_DIRECTORY, 0, _RESOLVE)
+            except OSError:
+                continue  # another entry has taken its place
+            try:
+                if mode:
+                    os.fchmod(fd, mode)
+                os.utime(fd, ns=(mtime, mtime))
+            finally:
+                os.close(fd)
+
+    def close(self) -> None:
+        """Close the descriptors of directories."""
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+        self._stale = False
+
+    def _find(self, path: bytes) -> int:
+        missing: list[bytes] = []
+        there = path
+        while True:
+            try:
+                fd = openat2(self.root, os.fsdecode(there) or ".", os.O_PATH | os.O_DIRECTORY, 0, _RESOLVE)
+                break
+            except FileNotFoundError:
+                there, _, name = there.rpartition(b"/")
+                missing.append(name)
+            except OSError as error:
+                if error.errno != errno.EAGAIN:  # a rename somewhere on the machine made the kernel unsure
+                    raise BadArchive(f"'{shown(path)}' cannot be a directory: {error.strerror}") from None
+        for name in reversed(missing):
+            try:
+                os.mkdir(name, 0o755, dir_fd=fd)
+                below = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            except FileExistsError:
+                raise BadArchive(f"'{shown(path)}' leads through a link to nowhere") from None
+            finally:
+                os.close(fd)
+            fd = below
+        return fd
+
+    def _file(self, entry: Entry, name: bytes, directory: int, stream: Stream) -> None:
+        try:
+            fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=directory)
+        except FileExistsError:
+            self._remove(name, directory)
+            fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=directory)
+        try:
+            if entry.parts is not None:
+                _write_parts(fd, entry, stream)
+            elif entry.stored:
+                for part in stream.parts(entry.stored):
+                    _write(fd, part)
+            if entry.uid != self._uid or entry.gid != self._gid:
+                os.fchown(fd, entry.uid, entry.gid)
+            if entry.xattrs:
+                _set_xattrs(fd, entry)
+            if entry.mode & _SPECIAL:  # last, for writing and chown(2) take these bits away
+                os.fchmod(fd, entry.mode)
+            os.utime(fd, ns=(entry.mtime, entry.mtime))
+        finally:
+            os.close(fd)
+
+    def _directory(self, entry: Entry, parent: bytes, name: bytes, directory: int) -> None:
+        try:
+            os.mkdir(name, entry.mode & 0o777, dir_fd=directory)
+        except FileExistsError:
+            if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
+                os.chmod(name, entry.mode & 0o777, dir_fd=directory)
+            else:
+                self._remove(name, directory)
+                os.mkdir(name, entry.mode & 0o777, dir_fd=directory)
+        self._attributes_of_directory(entry, parent + b"/" + name if parent else name, name, directory)
+
+    def _attributes_of_directory(self, entry: Entry, path: bytes, name: bytes, directory: int) -> None:
+        if entry.uid != self._uid or entry.gid != self._gid:
+            os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
+        if entry.xattrs:
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                _set_xattrs(fd, entry)
+            finally:
+                os.close(fd)
+        # A set-group-ID directory would give its group to what is made in it, so that bit waits too.
+        self._times[path] = (entry.mode if entry.mode & _SPECIAL else 0, entry.mtime)
+
+    def _link(self, entry: Entry, name: bytes, directory: int) -> None:
+        parent, target = split(entry.link)
+        source = self.directory(parent)
+        try:
+            try:
+                os.link(target, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
+            except FileExistsError:
+                old, new = os.lstat(target, dir_fd=source), os.lstat(name, dir_fd=directory)
+                if os.path.samestat(old, new):  # a link to itself, or the same one again
+                    return
+                self._remove(name, directory)
+                os.link(target, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
+        except (FileNotFoundError, PermissionError) as error:
+            raise BadArchive(f"'{shown(entry.name)}' links to '{shown(entry.link)}': {error.strerror}") from None
+
+    def _symlink(self, entry: Entry, name: bytes, directory: int) -> None:
+        if not entry.link or len(entry.link) >= _PATH_MAX:
+            raise BadArchive(f"'{shown(entry.name)}' is a link of {len(entry.link)} bytes")
+        try:
+            os.symlink(entry.link, name, dir_fd=directory)
+        except FileExistsError:
+            self._remove(name, directory)
+            os.symlink(entry.link, name, dir_fd=directory)
+        self._own_and_date(entry, name, directory)
+
+    def _node(self, entry: Entry, name: bytes, directory: int) -> None:
+        device = os.makedev(entry.major, entry.minor)
+        mode = _NODES[entry.kind] | (entry.mode & 0o777)
+        try:
+            os.mknod(name, mode, device, dir_fd=directory)
+        except FileExistsError:
+            self._remove(name, directory)
+            os.mknod(name, mode, device, dir_fd=directory)
+        except PermissionError:
+            return  # in a user namespace; a container gets its devices from the engine
+        self._own_and_date(entry, name, directory)
+        if entry.mode & _SPECIAL:
+            os.chmod(name, entry.mode, dir_fd=directory)
+
+    def _own_and_date(self, entry: Entry, name: bytes, directory: int) -> None:
+        if entry.uid != self._uid or entry.gid != self._gid:
+            os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
+        os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=directory, follow_symlinks=False)
+
+    def _remove(self, name: bytes, directory: int) -> None:
+        """Make room for an entry that comes a second time, as something else perhaps."""
+        if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
+            shutil.rmtree(name, dir_fd=directory)
+            self._stale = True  # among the open directories may be one that has just gone
+        else:
+            os.unlink(name, dir_fd=directory)
+
+
+def _write(fd: int, data: bytes | memoryview) -> None:
+    done = os.write(fd, data)
+    while done < len(data):
+        done += os.write(fd, memoryview(data)[done:])
+
+
+def _write_parts(fd: int, entry: Entry, stream: Stream) -> None:
+    os.ftruncate(fd, entry.size)
+    for offset, length in entry.parts or ():
+        os.lseek(fd, offset, os.SEEK_SET)
+        for part in stream.parts(length):
+            _write(fd, part)
+
+
+def _set_xattrs(fd: int, entry: Entry) -> None:
+    for name, value in entry.xattrs.items():
+        if name.startswith(_OVERLAYS):
+            continue
+        try:
+            os.setxattr(fd, name, value)
+        except OSError as error:
+            # A file system without them, or a namespace in which one may not: Docker goes on as well.
+            if error.errno not in (errno.ENOTSUP, errno.EPERM):
+                raise

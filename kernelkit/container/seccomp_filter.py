@@ -46,6 +46,7 @@ AUDIT = {
     "SCMP_ARCH_X86": 0x40000003,
     "SCMP_ARCH_AARCH64": 0xC00000B7,
 }
+NARROW = ("SCMP_ARCH_X86", "SCMP_ARCH_X32")  # arguments are 32 bits there; the kernel passes over what is above
 OPERATORS = ("EQ", "NE", "LT", "LE", "GE", "GT", "MASKED_EQ")
 
 # linux/bpf_common.h
@@ -55,7 +56,7 @@ _INSTRUCTION = struct.Struct("<HBBI")  # struct sock_filter
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _FAR = 250  # of the 255 that a conditional jump can reach, some are kept for what is put in between
 
-Condition = tuple[int, str, int, int]  # argument, operator, value, second value
+Condition = tuple[int, str, int, int]  # argument, operator, which of its bits, value
 Rule = tuple[tuple[Condition, ...], int]  # all of these, then this answer
 Verdict = int | tuple[Rule, ...]  # an answer, or the first rule that holds
 
@@ -103,7 +104,7 @@ def _verdicts(seccomp: Mapping[str, Any], architecture: str, default: int) -> di
     found: dict[int, Verdict] = {}
     for entry in seccomp.get("syscalls") or ():
         answer = _answer(seccomp, entry["action"], entry.get("errnoRet"))
-        rules = _rules(entry, answer)
+        rules = _rules(entry, answer, 0xFFFFFFFF if architecture in NARROW else 0xFFFFFFFFFFFFFFFF)
         if answer == default:
             continue  # says nothing; libseccomp would refuse it
         for name in entry["names"]:
@@ -111,7 +112,7 @@ def _verdicts(seccomp: Mapping[str, Any], architecture: str, default: int) -> di
                 _join(found, numbers[name], rules)
             if architecture == "SCMP_ARCH_X86" and name in MULTIPLEXED and not entry.get("args"):
                 door, number = MULTIPLEXED[name]
-                _join(found, numbers[door], ((((0, "EQ", number, 0),), answer),))
+                _join(found, numbers[door], ((((0, "EQ", 0xFFFFFFFF, number),), answer),))
     return found
 
 
@@ -123,7 +124,7 @@ def _join(found: dict[int, Verdict], number: int, rules: tuple[Rule, ...]) -> No
     found[number] = (*verdict, *rules) if conditions else answer
 
 
-def _rules(entry: Mapping[str, Any], answer: int) -> tuple[Rule, ...]:
+def _rules(entry: Mapping[str, Any], answer: int, width: int) -> tuple[Rule, ...]:
     conditions: list[Condition] = []
     for argument in entry.get("args") or ():
         operator = str(argument["op"]).removeprefix("SCMP_CMP_")
@@ -131,7 +132,10 @@ def _rules(entry: Mapping[str, Any], answer: int) -> tuple[Rule, ...]:
             raise InvalidRequest(f"string {argument['op']} is not a valid operator for seccomp")
         if not 0 <= argument["index"] <= 5:
             raise InvalidRequest(f"a system call has no argument {argument['index']}: seccomp counts from 0 to 5")
-        conditions.append((argument["index"], operator, argument["value"], argument.get("valueTwo") or 0))
+        mask, value = width, argument["value"]
+        if operator == "MASKED_EQ":
+            operator, mask, value = "EQ", value & width, argument.get("valueTwo") or 0
+        conditions.append((argument["index"], operator, mask, value & mask))
     if len({index for index, *_ in conditions}) < len(conditions):
         # Two conditions on one argument are alternatives, as Docker has always taken them.
         return tuple(((condition,), answer) for condition in conditions)
@@ -217,22 +221,23 @@ class _Program:
         return label
 
     def _condition(self, condition: Condition, yes: int, no: int) -> int:
-        """Compare an argument of 64 bits, the two halves one after the other."""
-        index, operator, value, second = condition
+        """Compare an argument of 64 bits, the upper half first; or the lower half alone, when only that counts."""
+        index, operator, mask, value = condition
         low, high = _ARGUMENTS + 8 * index, _ARGUMENTS + 8 * index + 4
         if operator in ("NE", "LT", "LE"):
             operator, yes, no = {"NE": "EQ", "LT": "GE", "LE": "GT"}[operator], no, yes
-        if operator in ("EQ", "MASKED_EQ"):
-            mask, wanted = (value, second) if operator == "MASKED_EQ" else (0xFFFFFFFFFFFFFFFF, value)
-            rest = self._masked(low, mask & 0xFFFFFFFF, wanted & 0xFFFFFFFF, yes, no)
-            return self._masked(high, mask >> 32, wanted >> 32, rest, no)
+        if operator == "EQ":
+            rest = self._masked(low, mask & 0xFFFFFFFF, value & 0xFFFFFFFF, yes, no)
+            return self._masked(high, mask >> 32, value >> 32, rest, no)
         test = _GREATER if operator == "GT" else _AT_LEAST
         rest = self.load(low, self.branch(test, value & 0xFFFFFFFF, yes, no))
+        if not mask >> 32:
+            return rest
         equal = self.branch(_EQUAL, value >> 32, rest, no)
         return self.load(high, self.branch(_GREATER, value >> 32, yes, equal))
 
     def _masked(self, offset: int, mask: int, wanted: int, yes: int, no: int) -> int:
-        if not mask and not wanted:
+        if not mask:
             return yes
         label = self.branch(_EQUAL, wanted, yes, no)
         if mask != 0xFFFFFFFF:

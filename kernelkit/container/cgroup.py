@@ -162,7 +162,8 @@ def _hierarchies(layout: Layout, controllers: Sequence[str]) -> list[Hierarchy]:
 
 def _wanted(layout: Layout, resources: Resources) -> list[Hierarchy]:
     # With any limit, all: a Java machine, for one, looks for its limits only where every hierarchy is to be seen.
-    limited = any(resources.get(name) for name in ("memory", "cpu", "pids", "blockIO", "unified"))
+    sections = (resources.get(name) or {} for name in ("memory", "cpu", "pids", "blockIO", "unified"))
+    limited = any(any(section.values()) for section in sections)
     return _hierarchies(layout, (*TRACKED, *LIMITING) if limited else TRACKED)
 
 
@@ -191,7 +192,7 @@ def _memory(memory: Mapping[str, Any], layout: Layout, path: str) -> list[Operat
     limit, both = memory.get("limit") or 0, (memory.get("swap") or 0) if layout.swap else 0
     if limit > 0 and 0 < both < limit:
         raise InvalidRequest("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if not any(memory.values()) and not memory.get("swappiness"):
+    if not any(memory.values()) and memory.get("swappiness") is None:
         return []
     hierarchy = _need(layout, "memory", "memory")
     place = hierarchy.directory(path)

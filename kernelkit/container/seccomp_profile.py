@@ -139,7 +139,8 @@ def resolve(given: Mapping[str, Any], capabilities: frozenset[str], machine: str
     `release` is the kernel's, `6.1.0`; without, it counts as new enough for everything. InvalidRequest, in Docker's
     words, for a profile that cannot be understood.
     """
-    if not isinstance(given, Mapping) or not isinstance(given.get("syscalls") or [], list):
+    calls = given.get("syscalls") or [] if isinstance(given, Mapping) else None
+    if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
         raise InvalidRequest("Decoding seccomp profile failed: it must be an object with a list of syscalls")
     native, go_name = MACHINES.get(machine, (f"SCMP_ARCH_{machine.upper()}", machine))
     resolved: dict[str, Any] = {"defaultAction": given.get("defaultAction") or "SCMP_ACT_ALLOW"}
@@ -154,7 +155,7 @@ def resolve(given: Mapping[str, Any], capabilities: frozenset[str], machine: str
             "action": call.get("action") or resolved["defaultAction"],
             **{key: call[key] for key in ("args", "errnoRet") if call.get(key)},
         }
-        for call in given.get("syscalls") or []
+        for call in calls
         if _holds(call, capabilities, go_name, release)
     ]
     return resolved
@@ -170,7 +171,10 @@ def compiled(seccomp: Mapping[str, Any]) -> bytes:
 
 @lru_cache(maxsize=64)
 def _compiled(text: str) -> bytes:
-    return compile_filter(json.loads(text))
+    try:
+        return compile_filter(json.loads(text))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidRequest(f"Decoding seccomp profile failed: {error!r}") from None
 
 
 def _architectures(given: Mapping[str, Any], native: str) -> list[str]:

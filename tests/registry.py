@@ -43,7 +43,7 @@ class Registry:
     def fill(self, source: str, name: str) -> str:
         """Copy an image into the registry with skopeo; returns the reference it can be pulled by."""
         reference = f"{self.host}/{name}"
-        skopeo = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]
+        skopeo = ["skopeo", "copy", "--all", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]
         subprocess.run([*skopeo, source, f"docker://{reference}"], check=True, capture_output=True)
         return reference
 

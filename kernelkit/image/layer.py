@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import InitVar, dataclass
 from typing import Any
 
-from kernelkit.image.inflate import PIECE, compression, inflate
+from kernelkit.image.inflate import PIECE, inflate
 from kernelkit.kernel.paths import openat2
 from kernelkit.kernel.tar import Entry, Stream
 from kernelkit.kernel.untar import Limits, Tree, untar
@@ -111,11 +111,14 @@ class MarkRemoved:
             for path in map(os.fsencode, self.removed):
                 parent, _, name = path.rpartition(b"/")
                 directory = tree.directory(parent)
+                before = os.stat(directory)
                 try:
                     os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
                 except FileExistsError:
                     if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
                         set_opaque(tree.directory(path))
+                else:  # the directory is as old as the archive said, not as this note in it
+                    os.utime(".", ns=(before.st_atime_ns, before.st_mtime_ns), dir_fd=directory)
             for path in map(os.fsencode, self.opaque):
                 set_opaque(tree.directory(path))
         finally:
@@ -124,7 +127,7 @@ class MarkRemoved:
 
     def shell(self) -> str:
         """As mknod(1) and setfattr(1) say it."""
-        gone = [join(["mknod", f"{self.directory}/{path}", "c", 0, 0]) for path in self.removed]
+        gone = [join(["mknod", "-m", 0, f"{self.directory}/{path}", "c", 0, 0]) for path in self.removed]
         name = ["-n", "trusted.overlay.opaque", "-v", "y"]
         empty = [join(["setfattr", *name, f"{self.directory}/{path}".rstrip("/")]) for path in self.opaque]
         return " && ".join(gone + empty)
@@ -188,6 +191,3 @@ def _file(path: str) -> Iterator[bytes]:
     with open(path, "rb", buffering=0) as file:
         while piece := file.read(PIECE // 4):
             yield piece
-
-
-__all__ = ["OPAQUE", "WHITEOUT", "MarkRemoved", "UnpackLayer", "Unpacked", "compression", "set_opaque"]

@@ -17,6 +17,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,13 +34,14 @@ from kernelkit.image.manifest import Descriptor, Manifest, Platform
 from kernelkit.image.places import Places
 from kernelkit.image.reference import HUB, Reference
 from kernelkit.image.registry import Registry
-from kernelkit.image.store import Image, Layer, Store, remove_tree
+from kernelkit.image.store import Image, Layer, Removed, Store, remove_tree
 from kernelkit.kernel.sync import Rename, SyncFileSystem
 from kernelkit.trace import Operation, Trace
 
 Progress = Callable[[dict[str, Any]], None]
 
 AT_ONCE = 3  # layers, as Docker
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _OFTEN = 0.1  # seconds between two messages about the same layer
 # A layer may unpack to this many times its archive, or to this many bytes, whichever is more.
 _MOST_TIMES = 200
@@ -174,21 +176,24 @@ class Pull:
     # --- bringing it here
 
     def _bring(self, found: _Found) -> Image:
+        tagged = [] if self.reference.digest else [self.reference]
+        digest = f"{self.reference.familiar_repository}@{found.digest}"
         for attempt in range(3):
             try:
                 self._fetch_all(found)
-                for content, media_type in found.blobs:
-                    self.store.add_blob(content, media_type)
-                tagged = [] if self.reference.digest else [self.reference]
-                digest = f"{self.reference.familiar_repository}@{found.digest}"
-                return self.store.add(found.manifest, names=tagged, digests=[digest], tagged=_now())
-            except (NotFound, FileNotFoundError):  # removed by somebody in the very moment
+                with self._storing():
+                    for content, media_type in found.blobs:
+                        self.store.add_blob(content, media_type)
+                    return self.store.add(found.manifest, names=tagged, digests=[digest], tagged=_now())
+            except Removed:  # by somebody else, at this very moment: it is fetched again
                 if attempt == 2:
                     raise
+                self._is_over.clear()
         raise AssertionError("not reached: the last attempt returns or raises")
 
     def _fetch_all(self, found: _Found) -> None:
-        config = self._config(found)
+        with self._storing():
+            config = self._config(found)
         diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
         if len(diff_ids) != len(found.body.layers):
             raise RegistryError(f"the config of '{self.reference.familiar()}' does not fit its manifest")
@@ -240,7 +245,8 @@ class Pull:
             try:
                 while not self._is_over.is_set():
                     task, arguments = waiting.get_nowait()
-                    task(*arguments)
+                    with self._storing():
+                        task(*arguments)
             except queue.Empty:
                 pass
             except BaseException as error:
@@ -303,7 +309,7 @@ class Pull:
         except BaseException as error:
             download.fail(error)
             fetching.join()
-            if isinstance(error, WrongContent) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
+            if isinstance(error, WrongContent) or (isinstance(error, OSError) and error.errno in _FULL):
                 download.discard()
             raise
         finally:
@@ -343,6 +349,19 @@ class Pull:
     def _throw_away(self, path: Path) -> None:
         if rubbish := self.store.discard(path):
             remove_tree(rubbish)
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """What the kernel refuses in here is said in one line."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise Removed(f"'{error.filename}' has been removed") from None
+        except OSError as error:
+            hint = "free some space there, or set KERNELKIT_HOME to a folder elsewhere" if error.errno in _FULL else ""
+            what = (error.strerror or str(error)).lower()
+            message = f"cannot keep '{self.reference.familiar()}' in '{self.store.home}': {what}"
+            raise KernelkitError(message, hint) from None
 
     # --- telling
 

@@ -154,7 +154,10 @@ class Request:
         object.__setattr__(self, "_private", (connection, secret, body))
 
     def perform(self) -> Answer:
-        """Raises Refused for an answer of 400 and above, Broken for none."""
+        """Raises Refused for an answer of 400 and above, Broken for none.
+
+        One exception: who has not said who they are, and is asked to, gets that answer: it is how a registry begins.
+        """
         connection, secret, body = self._private  # type: ignore[attr-defined]
         response = (connection or Connection()).open(
             self.method, self.url, {**dict(self.headers), **(secret or {})}, body
@@ -163,7 +166,8 @@ class Request:
             content = b"" if self.method == "HEAD" else _content(response)
         finally:
             response.close()
-        if response.status_code >= 400:
+        is_question = response.status_code == 401 and not self.authorization
+        if response.status_code >= 400 and not is_question:
             raise refusal(response.status_code, response.headers, content, self.url)
         return Answer(response.status_code, response.headers, content, response.url)
 

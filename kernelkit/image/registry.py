@@ -23,7 +23,7 @@ from kernelkit.errors import AuthenticationFailed, NotFound, RegistryError
 from kernelkit.image import digest, manifest
 from kernelkit.image.blob import Download
 from kernelkit.image.credentials import Credentials
-from kernelkit.image.http import Answer, Broken, Connection, FetchBlob, Refused, Request
+from kernelkit.image.http import Answer, Broken, Connection, FetchBlob, Refused, Request, refusal
 from kernelkit.image.reference import Reference
 from kernelkit.trace import Operation
 
@@ -150,12 +150,22 @@ class Registry:
 
     def _attempt(self, make: Callable[[], Operation]) -> Any:
         """Perform a request; if the server wants to know who asks, tell it and ask again."""
-        try:
-            return self._perform(make())
-        except Refused as error:
-            if error.code != 401 or not self._introduce(error):
-                raise
-        return self._perform(make())
+        for is_second in (False, True):
+            try:
+                answer = self._perform(make())
+                if not (isinstance(answer, Answer) and answer.code == 401):
+                    return answer
+                refused = refusal(401, answer.headers, answer.body, answer.url)
+            except Refused as error:
+                if error.code != 401:
+                    raise
+                refused = error
+            if is_second or not self._introduce(refused):
+                break
+        if self.credentials:
+            hint = f"docker login {self.reference.domain}"
+            raise AuthenticationFailed("unauthorized: incorrect username or password", hint)
+        raise refused
 
     def _introduce(self, error: Refused) -> bool:
         """Get what the challenge asks for (RFC 9110, section 11.6.1); whether there is something new to say."""
@@ -166,8 +176,6 @@ class Registry:
                 return True
             if not self.credentials.username:
                 raise AuthenticationFailed("no basic auth credentials", f"docker login {self.reference.domain}")
-            if self.connection.scheme(self.base) == "Basic":
-                break
             self.connection.authorize(self.base, self.credentials.basic())
             return True
         if self.credentials:
@@ -188,6 +196,8 @@ class Registry:
         query = {"service": parameters["service"]} if parameters.get("service") else {}
         try:
             answer = self._perform(self._token_request(realm, query, scope))
+            if answer.code == 401:
+                raise refusal(401, answer.headers, answer.body, realm)
         except Refused as error:
             if self.credentials and error.code in (400, 401, 403):
                 hint = f"docker login {self.reference.domain}"

@@ -71,6 +71,10 @@ class Image:
         return tuple((self.config.get("rootfs") or {}).get("diff_ids") or ())
 
 
+class Removed(NotFound):
+    """What an image needs was here, and somebody removed it meanwhile."""
+
+
 class Store:
     """One home's images. Safe to share among threads, and with other processes that have the same home."""
 
@@ -132,7 +136,7 @@ class Store:
         return self.blob_path(digest).read_bytes()
 
     def note_layer(self, layer: Layer) -> None:
-        """Note what a layer is; it is one as soon as its files are in their place. The caller holds the layer's lock."""
+        """Note what a layer is; it is one as soon as its files are in their place. The caller holds its lock."""
         replace(self._note(layer.diff_id), json.dumps({"size": layer.size, "blob": layer.blob.as_json()}).encode())
 
     def add(
@@ -146,18 +150,18 @@ class Store:
     ) -> Image:
         """Put an image, whose blobs and layers are here, into the index under these names; they leave other images.
 
-        `digests` are familiar names such as `busybox@sha256:…`.  Raises NotFound if something of it is missing: a
+        `digests` are familiar names such as `busybox@sha256:…`.  Raises Removed if something of it is missing: a
         removal at the same moment may have taken it.
         """
         body = Manifest.parse(manifests.read(self.read_blob(manifest.digest)))
         config = manifests.read(self.read_blob(body.config.digest))
-        for diff_id in (config.get("rootfs") or {}).get("diff_ids") or ():
-            if not self.layer_path(diff_id).is_dir():
-                raise NotFound(f"layer '{diff_id}' has been removed")
         with self._changing() as entries:
+            for diff_id in (config.get("rootfs") or {}).get("diff_ids") or ():
+                if not self.layer_path(diff_id).is_dir():
+                    raise Removed(f"layer '{diff_id}' has been removed")
             for layer in body.layers:
                 if not self.blob_path(layer.digest).exists():
-                    raise NotFound(f"blob '{layer.digest}' has been removed")
+                    raise Removed(f"blob '{layer.digest}' has been removed")
             notes = {ID: body.config.digest}
             for key, value in ((DIGESTS, " ".join(digests)), (PARENT, parent), (TAGGED, tagged)):
                 if value:
@@ -221,10 +225,11 @@ class Store:
             unused = [diff_id for diff_id in my_layers if diff_id not in layers and diff_id not in in_use]
             doomed = [self.blob_path(digest) for digest in mine if digest not in blobs]
             # A blob whose layer stays for a container goes all the same: only pushing would need it.
-        for diff_id in reversed(unused):
-            self.discard_layer(diff_id)
-        for path in doomed:
-            path.unlink(missing_ok=True)
+            # Before the lock is let go, or a pull could come to rely on them.
+            for diff_id in reversed(unused):
+                self.discard_layer(diff_id)
+            for path in doomed:
+                path.unlink(missing_ok=True)
         return list(reversed(unused))
 
     def discard_layer(self, diff_id: str) -> None:

@@ -90,19 +90,14 @@ def limits(resources: Resources, layout: Layout, path: str) -> list[Operation]:
     return [*plan, *_values(resources, layout, path), *_devices(resources.get("devices") or (), layout, path)]
 
 
-def join(layout: Layout, path: str, resources: Resources) -> list[Operation]:
-    """Put this process into a container's cgroups, those that `limits` made of the same resources."""
-    return [
-        JoinCgroup(h.directory(path), "tasks" if h.version == 1 else "cgroup.procs") for h in _wanted(layout, resources)
-    ]
-
-
 def birthplace(layout: Layout, path: str, resources: Resources) -> str:
-    """The version 2 cgroup that a process had better be born in (Clone's `cgroup`); empty when there is none.
-
-    A process born there need not join it: `join` with a layout that has version 1 only is then what is left to do.
-    """
+    """The version 2 cgroup for a process to be born in (`Clone`'s `cgroup`), which costs nothing; empty without one."""
     return next((h.directory(path) for h in _wanted(layout, resources) if h.version == 2), "")
+
+
+def join(layout: Layout, path: str, resources: Resources) -> list[Operation]:
+    """Put this process, born in the `birthplace`, into the other cgroups that `limits` made of the same resources."""
+    return [JoinCgroup(h.directory(path)) for h in _wanted(layout, resources) if h.version == 1]
 
 
 def update(resources: Resources, layout: Layout, path: str, before: Resources) -> list[Operation]:

@@ -62,7 +62,7 @@ def start(inputs: Inputs) -> list[Stage]:
     return [
         Stage("create", "engine", "host", (*_files(inputs), *_limits(inputs))),
         Stage("create", "init", "host", (Fork("shim"),)),
-        Stage("create", "shim", "host", _clone(new, joined)),
+        Stage("create", "shim", "host", _clone(linux, inputs.layout, new, joined)),
         Stage("create", "container", "container", (*_identity(spec, inputs, new, joined),)),
         Stage("filesystem", "container", "container", (*rootfs.isolate(), *allocate(inputs.stack))),
         Stage("rw-layer", "container", "container", (*stack(inputs.stack), *_tree(inputs, root))),
@@ -92,12 +92,15 @@ def _join(linux: Mapping[str, Any], layout: Layout) -> list[Operation]:
     return cgroup.join(layout, linux["cgroupsPath"], linux["resources"])
 
 
-def _clone(new: set[str], joined: Mapping[str, str]) -> tuple[Operation, ...]:
+def _clone(
+    linux: Mapping[str, Any], layout: Layout, new: set[str], joined: Mapping[str, str]
+) -> tuple[Operation, ...]:
+    place = cgroup.birthplace(layout, linux["cgroupsPath"], linux["resources"])
     kinds = tuple(ours for theirs, ours in KINDS.items() if theirs in new)
     if "pid" not in joined:
-        return (Clone(kinds),)
+        return (Clone(kinds, place),)
     # setns(2) on a pid namespace is about the children made next: go in, make the child, come back.
-    return (JoinNamespace("pid", joined["pid"]), Clone(kinds), JoinNamespace("pid", "/proc/self/ns/pid"))
+    return (JoinNamespace("pid", joined["pid"]), Clone(kinds, place), JoinNamespace("pid", "/proc/self/ns/pid"))
 
 
 def _identity(

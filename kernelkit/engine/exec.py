@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mmap import mmap
 from typing import Any
 
-from kernelkit.container import cgroup, security, seccomp_profile
+from kernelkit.container import cgroup, seccomp_profile, security
 from kernelkit.container.plan import STDERR, STDIN, STDOUT, SYNC
 from kernelkit.container.spec import Facts, environment, resources
 from kernelkit.engine import facts
@@ -121,8 +121,9 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
     pid = container.state.pid
     found = facts.gather(engine, container)
     limited = resources(container.host_config, found)
+    place = engine.cgroup_path(container.id)
     child: list[Operation] = [
-        *cgroup.join(engine.layout, engine.cgroup_path(container.id), limited),
+        *cgroup.join(engine.layout, place, limited),
         StartSession(),
         EnterNamespaces(pid, ("cgroup", "ipc", "uts", "net", "mount")),
     ]
@@ -135,7 +136,8 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
     child.append(ChangeDirectory(process["cwd"]))
     child += security.privileges(process, filtered, engine.bounding)
     child.append(Exec(tuple(process["args"]), tuple(process["env"])))
-    enter = (JoinNamespace("pid", f"/proc/{pid}/ns/pid"), Clone(()), JoinNamespace("pid", "/proc/self/ns/pid"))
+    clone = Clone((), cgroup.birthplace(engine.layout, place, limited))
+    enter = (JoinNamespace("pid", f"/proc/{pid}/ns/pid"), clone, JoinNamespace("pid", "/proc/self/ns/pid"))
     return [Stage("exec", "shim", "host", enter), Stage("exec", "container", "container", tuple(child))]
 
 

@@ -55,7 +55,7 @@ class WriteCgroup:
 
 @dataclass(frozen=True)
 class JoinCgroup:
-    """Move this process into a cgroup.
+    """Move this process into a cgroup; in version 2 a process had better be born there, see `Clone`.
 
     `file` is `tasks` in version 1: a process of one thread that moves itself so waits for nobody, while `cgroup.procs`,
     of which version 2 has no other, waits until all processors have noticed (6 to 10 ms on an idle machine).

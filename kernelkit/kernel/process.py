@@ -69,7 +69,8 @@ class Clone:
     def shell(self) -> str:
         """As unshare(1) says it; what follows runs inside."""
         kinds = [f"--{kind}" for kind in KINDS if kind in self.kinds]
-        return join(["exec", "unshare", *kinds, *(["--fork"] if "pid" in self.kinds else []), "sh"])
+        inside = f"echo $$ > {join([self.cgroup])}/cgroup.procs && " if self.cgroup else ""
+        return inside + join(["exec", "unshare", *kinds, *(["--fork"] if "pid" in self.kinds else []), "sh"])
 
 
 @dataclass(frozen=True)

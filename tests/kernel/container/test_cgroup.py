@@ -14,7 +14,7 @@ import pytest
 from kernelkit.container import cgroup
 from kernelkit.container.cgroup import Layout
 from kernelkit.container.spec import DEVICE_RULES
-from kernelkit.kernel.cgroup import processes
+from kernelkit.kernel.cgroup import JoinCgroup, processes
 from kernelkit.kernel.hierarchies import read_layout
 from kernelkit.trace import Operation
 from tests.child import child, in_child
@@ -48,15 +48,20 @@ class Box:
         """Do some work in it: (what the work returned,), wait status."""
 
         def inside() -> Any:
-            perform(cgroup.join(self.layout, self.path, self.resources))
+            perform(self._enter())
             return work()
 
         return child(inside)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command in it."""
-        plan = cgroup.join(self.layout, self.path, self.resources)
+        plan = self._enter()
         return subprocess.Popen(command, preexec_fn=lambda: perform(plan), stdout=subprocess.PIPE, text=True)
+
+    def _enter(self) -> list[Operation]:
+        place = cgroup.birthplace(self.layout, self.path, self.resources)
+        born = [JoinCgroup(place, "cgroup.procs")] if place else []
+        return [*born, *cgroup.join(self.layout, self.path, self.resources)]
 
     def directory(self, controller: str) -> str:
         hierarchy = self.layout.of(controller)

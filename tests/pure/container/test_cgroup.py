@@ -79,8 +79,11 @@ def test_joining_follows_making() -> None:
     assert cgroup.join(V1, PATH, {}) == [
         JoinCgroup(f"{ROOT}/{name}{PATH}", "tasks") for name in "memory pids cpu,cpuacct devices freezer".split()
     ]
-    assert cgroup.join(V2, PATH, {}) == [JoinCgroup(f"{ROOT}{PATH}", "cgroup.procs")]
-    assert cgroup.birthplace(V1, PATH, {}) == ""
+    assert cgroup.birthplace(V1, PATH, {}) == cgroup.birthplace(HYBRID, PATH, {}) == ""
+
+
+def test_on_version_2_a_process_is_born_where_it_belongs() -> None:
+    assert cgroup.join(V2, PATH, {}) == []
     assert cgroup.birthplace(V2, PATH, {}) == f"{ROOT}{PATH}"
 
 

@@ -94,7 +94,7 @@ class MoveProcesses:
     def shell(self) -> str:
         """As a loop says it."""
         source, target = join([f"{self.source}/cgroup.procs"]), join([f"{self.target}/cgroup.procs"])
-        return f"for pid in $(cat {source}); do echo $pid > {target}; done"
+        return f"while read pid; do echo $pid > {target}; done < {source}"
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ ACTIONS = {
     "SCMP_ACT_LOG": 0x7FFC0000,
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
+# linux/seccomp.h: those that every filter here is loaded with, or that make no difference to a process of one thread.
+FLAGS = ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC")
 NUMBERED = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 PERMISSIVE = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")  # a tracer answers for unknown calls itself
 EPERM, ENOSYS = 1, 38
@@ -69,6 +71,9 @@ def compile_filter(seccomp: Mapping[str, Any]) -> bytes:
     """
     default = _answer(seccomp, seccomp["defaultAction"], seccomp.get("defaultErrnoRet"))
     newer = ERRNO | ENOSYS if seccomp["defaultAction"] not in PERMISSIVE else default
+    for flag in seccomp.get("flags") or ():
+        if flag not in FLAGS:
+            raise InvalidRequest(f'seccomp flag "{flag}" is not supported')
     sections: dict[int, list[tuple[int, Verdict]]] = {}
     for architecture in seccomp.get("architectures") or ():
         if not architecture.startswith("SCMP_ARCH_"):

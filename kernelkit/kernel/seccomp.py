@@ -7,14 +7,13 @@ and arguments (`struct seccomp_data`) and returns what is to happen.
 from __future__ import annotations
 
 import ctypes
-import struct
 from base64 import b64encode
 from dataclasses import dataclass
 
 from kernelkit.kernel import libc
 from kernelkit.kernel.words import join
 
-INSTRUCTION = struct.Struct("<HBBI")  # struct sock_filter: code, jt, jf, k
+INSTRUCTION = 8  # bytes of a struct sock_filter: code, jt, jf, k
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4
 
 # What a person without a tool for it would run: load the filter, become the next shell.
@@ -25,6 +24,12 @@ _LOADER = (
     "r=l.syscall({number},1,{flags},p);r and sys.exit(os.strerror(ctypes.get_errno()));"
     "os.execvp(sys.argv[2],sys.argv[2:])"
 )
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,8 @@ class LoadSeccomp:
 
     def perform(self) -> None:
         """Ask seccomp(2)."""
-        program = ctypes.create_string_buffer(self.filter, len(self.filter))
-        # struct sock_fprog: number of instructions, where they are
-        pointer = struct.pack("=H6xQ", len(self.filter) // INSTRUCTION.size, ctypes.addressof(program))
-        libc.syscall(libc.SYS_seccomp, libc.SECCOMP_SET_MODE_FILTER, self.flags, pointer)
+        program = _Program(len(self.filter) // INSTRUCTION, self.filter)
+        libc.syscall(libc.SYS_seccomp, libc.SECCOMP_SET_MODE_FILTER, self.flags, ctypes.byref(program))
 
     def shell(self) -> str:
         """As Python says it, for want of a command; what follows runs behind the filter."""

@@ -205,6 +205,7 @@ def test_names_that_nobody_knows_are_passed_over() -> None:
             "string SCMP_CMP_NEAR is not a valid operator for seccomp",
         ),
         (profile() | {"architectures": ["z80"]}, "string z80 is not a valid arch for seccomp"),
+        (profile() | {"flags": ["SECCOMP_FILTER_FLAG_LOG"]}, 'seccomp flag "SECCOMP_FILTER_FLAG_LOG" is not supported'),
         (profile(entry("read", "ALLOW", (6, "EQ", 1, 0))), "a system call has no argument 6"),
     ],
 )

@@ -122,7 +122,8 @@ def _rows_of_second(text: str, read: str, write: str) -> tuple[tuple[int, int, s
     for device, *words in (line.split() for line in text.splitlines()):
         counters = dict(word.split("=", 1) for word in words if "=" in word)
         for name, word in ((read, "Read"), (write, "Write")):
-            found.append((*_device(device), word, int(counters.get(name, 0))))
+            if name in counters:  # a device that was never used has a line and no counters
+                found.append((*_device(device), word, int(counters[name])))
     return tuple(found)
 
 

@@ -101,6 +101,7 @@ class Pull:
         self._trace = trace
         self._bases = places
         self._is_over = threading.Event()
+        self._disk_is_full = False
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def run(self) -> Image:
@@ -309,7 +310,8 @@ class Pull:
         except BaseException as error:
             download.fail(error)
             fetching.join()
-            if isinstance(error, WrongContent) or (isinstance(error, OSError) and error.errno in _FULL):
+            self._disk_is_full |= isinstance(error, OSError) and error.errno in _FULL
+            if isinstance(error, WrongContent) or self._disk_is_full:
                 download.discard()
             raise
         finally:

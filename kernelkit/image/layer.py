@@ -18,6 +18,8 @@ from dataclasses import InitVar, dataclass
 from typing import Any
 
 from kernelkit.image.inflate import PIECE, inflate
+from kernelkit.image.manifest import LAYER, Descriptor
+from kernelkit.image.press import Press
 from kernelkit.kernel.paths import openat2
 from kernelkit.kernel.tar import Entry, Stream
 from kernelkit.kernel.untar import Limits, Tree, untar
@@ -59,31 +61,12 @@ class UnpackLayer:
 
     def perform(self) -> Unpacked:
         """Raises BadArchive, or OSError with the kernel's answer; the directory is then half full."""
-        os.mkdir(self.directory, 0o755)
-        source: Iterable[bytes] = self._source or _file(self.archive)  # type: ignore[attr-defined]
-        removed: list[bytes] = []
-        opaque: list[bytes] = []
-
-        def is_a_file(_: Entry, parent: bytes, name: bytes) -> bool:
-            if not name.startswith(WHITEOUT):
-                return True
-            if name == OPAQUE:
-                opaque.append(parent)
-            elif not name.startswith(_AUFS) and name[4:] not in (b"", b".", b".."):
-                removed.append(parent + b"/" + name[4:] if parent else name[4:])
-            return False
-
+        source: Iterable[bytes] = self._source or pieces_of(self.archive)  # type: ignore[attr-defined]
         plain = _Ahead(inflate(source))
         try:
-            written = untar(Stream(plain), self.directory, Limits(self.size, self.entries), is_a_file)
+            return _unpack(plain, self.directory, Limits(self.size, self.entries), plain.hash)
         finally:
             plain.stop()
-        return Unpacked(
-            f"sha256:{plain.hash.hexdigest()}",
-            written.size,
-            tuple(map(os.fsdecode, removed)),
-            tuple(map(os.fsdecode, opaque)),
-        )
 
     def shell(self) -> str:
         """As tar(1) says it."""
@@ -93,6 +76,44 @@ class UnpackLayer:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_source": None}
+
+
+@dataclass(frozen=True)
+class KeepLayer:
+    """Compress a layer's archive into a file, as it comes from `source`, and unpack it into an empty directory, at once.
+
+    An archive that is compressed already is decompressed first.
+    """
+
+    archive: str
+    directory: str
+    size: int = Limits.size
+    entries: int = Limits.entries
+    source: InitVar[Iterable[bytes]] = ()
+
+    def __post_init__(self, source: Iterable[bytes]) -> None:
+        object.__setattr__(self, "_source", source)
+
+    def perform(self) -> tuple[Unpacked, Descriptor]:
+        """The files, and the blob they are in; raises BadArchive, or OSError with the kernel's answer."""
+        press = Press(self.archive)
+        try:
+            plain = press.passing(inflate(self._source))  # type: ignore[attr-defined]
+            unpacked = _unpack(plain, self.directory, Limits(self.size, self.entries), press.plain)
+        except BaseException:
+            press.finish()
+            raise
+        blob = Descriptor(f"{LAYER}+gzip", *press.finish())
+        return Unpacked(f"sha256:{press.plain.hexdigest()}", unpacked.size, unpacked.removed, unpacked.opaque), blob
+
+    def shell(self) -> str:
+        """As tar(1) says it, for an archive on standard input."""
+        unpack = ["tar", "-xpf", "-", "-C", self.directory, "--numeric-owner", "--xattrs", "--xattrs-include=*"]
+        kept = f"tee >(gzip -1 > {join([self.archive])})"
+        return f"{join(['mkdir', self.directory])} && {kept} | {join([*unpack, '--exclude=.wh.*'])}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_source": ()}
 
 
 @dataclass(frozen=True)
@@ -145,6 +166,37 @@ def set_opaque(directory: int) -> None:
         os.close(fd)
 
 
+def pieces_of(path: str) -> Iterator[bytes]:
+    """A file's content in pieces."""
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(PIECE // 4):
+            yield piece
+
+
+def _unpack(plain: Iterable[bytes], directory: str, limits: Limits, digest: hashlib._Hash) -> Unpacked:
+    """Unpack a tar into a directory that is made here, noting whiteouts; `digest` has hashed all of it by the end."""
+    removed: list[bytes] = []
+    opaque: list[bytes] = []
+
+    def is_a_file(_: Entry, parent: bytes, name: bytes) -> bool:
+        if not name.startswith(WHITEOUT):
+            return True
+        if name == OPAQUE:
+            opaque.append(parent)
+        elif not name.startswith(_AUFS) and name[4:] not in (b"", b".", b".."):
+            removed.append(parent + b"/" + name[4:] if parent else name[4:])
+        return False
+
+    os.mkdir(directory, 0o755)
+    written = untar(Stream(plain), directory, limits, is_a_file)
+    return Unpacked(
+        f"sha256:{digest.hexdigest()}",
+        written.size,
+        tuple(map(os.fsdecode, removed)),
+        tuple(map(os.fsdecode, opaque)),
+    )
+
+
 class _Ahead:
     """Produces pieces, and their hash, in a thread of its own, a few ahead of whoever takes them."""
 
@@ -185,9 +237,3 @@ class _Ahead:
             self._queue.put(None)
         except BaseException as error:
             self._queue.put(error)
-
-
-def _file(path: str) -> Iterator[bytes]:
-    with open(path, "rb", buffering=0) as file:
-        while piece := file.read(PIECE // 4):
-            yield piece

@@ -15,16 +15,19 @@ import shutil
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kernelkit.errors import Conflict, NotFound
 from kernelkit.image import manifest as manifests
+from kernelkit.image.catalogue import Catalogue, Image, Layer
 from kernelkit.image.digest import of as digest_of
+from kernelkit.image.layer import KeepLayer, MarkRemoved, Unpacked
 from kernelkit.image.lock import locked
 from kernelkit.image.manifest import Descriptor, Manifest
 from kernelkit.image.reference import Reference
+from kernelkit.kernel.sync import Rename, SyncFileSystem
+from kernelkit.trace import Trace
 
 REF_NAME = "org.opencontainers.image.ref.name"
 # What an entry of index.json says beside that: the config's digest, digests it was pulled by, its local parent.
@@ -34,41 +37,6 @@ ID, DIGESTS, PARENT, TAGGED = (
     "dev.kernelkit.parent",
     "dev.kernelkit.tagged",
 )
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer as it is stored: `size` is that of its files in bytes, `blob` its archive."""
-
-    diff_id: str
-    size: int
-    blob: Descriptor
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image: `id` is its config's digest, `layers` are directories, bottom to top, `tags` and `digests` names.
-
-    `config` is the OCI image config; `size` the bytes of all layers' files; `parent` the id of the local image it was
-    made from.  A layer that occurs twice is listed once, where it lies highest: overlay would refuse it, and the result
-    is the same.
-    """
-
-    id: str
-    config: dict[str, Any] = field(compare=False, repr=False)
-    layers: tuple[Path, ...] = ()
-    tags: tuple[str, ...] = ()
-    digests: tuple[str, ...] = ()
-    size: int = 0
-    created: str = ""
-    parent: str = ""
-    tagged: str = ""
-    manifest: Descriptor | None = field(default=None, repr=False)
-
-    @property
-    def diff_ids(self) -> tuple[str, ...]:
-        """The digests of the layers' archives, all of them, bottom to top."""
-        return tuple((self.config.get("rootfs") or {}).get("diff_ids") or ())
 
 
 class Removed(NotFound):
@@ -138,6 +106,61 @@ class Store:
     def note_layer(self, layer: Layer) -> None:
         """Note what a layer is; it is one as soon as its files are in their place. The caller holds its lock."""
         replace(self._note(layer.diff_id), json.dumps({"size": layer.size, "blob": layer.blob.as_json()}).encode())
+
+    def add_layer(self, pieces: Iterable[bytes], trace: Trace | None = None, stage: str = "create") -> Layer:
+        """Keep a layer whose archive comes in pieces, compressed or not, as a blob and unpacked.
+
+        The same content gives the same layer, whoever made it. Raises BadArchive, OSError.
+        """
+        perform = (trace or Trace()).perform
+        token = f"{os.urandom(8).hex()}.partial"
+        directory, archive = self.home / "layers" / token, self.home / "blobs" / "sha256" / token
+        for folder in (directory.parent, archive.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            unpacked: Unpacked
+            unpacked, blob = perform(stage, KeepLayer(str(archive), str(directory), source=pieces))
+            with locked(self.lock_path("layer", unpacked.diff_id)):
+                known = self.layer(unpacked.diff_id)
+                if known and self.blob_path(known.blob.digest).exists():
+                    return known
+                perform(stage, Rename(str(archive), str(self.blob_path(blob.digest))))
+                layer = Layer(unpacked.diff_id, unpacked.size, blob)
+                if unpacked.removed or unpacked.opaque:
+                    perform(stage, MarkRemoved(str(directory), unpacked.removed, unpacked.opaque))
+                self.note_layer(layer)
+                if known is None:
+                    perform(stage, SyncFileSystem(str(directory)))
+                    perform(stage, Rename(str(directory), str(self.layer_path(layer.diff_id))))
+                return layer
+        finally:
+            archive.unlink(missing_ok=True)
+            if rubbish := self.discard(directory):
+                remove_tree(rubbish)
+
+    def add_image(
+        self,
+        config: dict[str, Any],
+        layers: Iterable[Layer | str],
+        *,
+        names: Iterable[Reference] = (),
+        parent: str = "",
+        tagged: str = "",
+    ) -> Image:
+        """Make an image of an OCI config, whose rootfs is set here, and of layers, or their diff IDs, that are here.
+
+        Raises Removed when a layer is not here any more.
+        """
+        stack = [self.layer(each) if isinstance(each, str) else each for each in layers]
+        if not all(stack):
+            raise Removed("a layer has been removed")
+        diff_ids = [layer.diff_id for layer in stack if layer]
+        filled = {**config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        body = self.add_blob(_canonical(filled), manifests.CONFIG)
+        blobs = [layer.blob.as_json() for layer in stack if layer]
+        manifest = {"schemaVersion": 2, "mediaType": manifests.MANIFEST, "config": body.as_json(), "layers": blobs}
+        described = self.add_blob(_canonical(manifest), manifests.MANIFEST)
+        return self.add(described, names=names, parent=parent, tagged=tagged)
 
     def add(
         self,
@@ -223,8 +246,9 @@ class Store:
             blobs, layers = self._needs(entries)
             mine, my_layers = self._needs(gone)
             unused = [diff_id for diff_id in my_layers if diff_id not in layers and diff_id not in in_use]
+            # A container's layers may become part of another image, when it is committed.
+            blobs += [layer.blob.digest for diff_id in in_use if (layer := self.layer(diff_id))]
             doomed = [self.blob_path(digest) for digest in mine if digest not in blobs]
-            # A blob whose layer stays for a container goes all the same: only pushing would need it.
             # Before the lock is let go, or a pull could come to rely on them.
             for diff_id in reversed(unused):
                 self.discard_layer(diff_id)
@@ -335,39 +359,6 @@ class Store:
         return list(blobs), list(layers)
 
 
-class Catalogue:
-    """Images, with the ways to find them: built once for each state of the index."""
-
-    def __init__(self, images: Iterable[Image]) -> None:
-        self.images = tuple(images)
-        self._by_name: dict[str, Image] = {}
-        for image in self.images:
-            self._by_name[image.id] = image
-            self._by_name[image.id.partition(":")[2]] = image
-            self._by_name.update(dict.fromkeys((*image.tags, *image.digests), image))
-            # `busybox` alone means `busybox:latest`; it is what most commands say.
-            self._by_name.update({tag.removesuffix(":latest"): image for tag in image.tags if tag.endswith(":latest")})
-
-    def find(self, text: str) -> Image:
-        """An image by name, digest, id or the beginning of one."""
-        found = self._by_name.get(text)
-        if found:
-            return found
-        name = text if text.startswith("sha256:") and len(text) == 71 else _familiar(text)
-        found = self._by_name.get(name)
-        if found:
-            return found
-        if "@" in name and (
-            found := self._by_name.get(name.partition("@")[0].rpartition(":")[0] + "@" + name.partition("@")[2])
-        ):
-            return found
-        prefix = text.removeprefix("sha256:")
-        alike = [i for i in self.images if i.id.partition(":")[2].startswith(prefix)] if prefix else []
-        if len(alike) == 1:
-            return alike[0]
-        raise NotFound(f"No such image: {name}")
-
-
 def replace(path: Path, content: bytes) -> None:
     """Give a file new content in one step, synced: whoever reads it sees the old or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -388,10 +379,9 @@ def remove_tree(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _familiar(text: str) -> str:
-    if len(text) == 64 and all(c in "0123456789abcdef" for c in text):
-        return f"sha256:{text}"
-    return Reference.parse(text).familiar()
+def _canonical(value: dict[str, Any]) -> bytes:
+    """The one spelling that gives the same content the same digest."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
 
 
 def _unname(entries: list[dict[str, Any]], names: Collection[str]) -> bool:

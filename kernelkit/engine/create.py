@@ -1,0 +1,173 @@
+"""Creates a container: settings checked and completed, its record and folder made; nothing runs yet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from kernelkit.engine import checks, mountpoints, names, settings
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container, new_id, now
+from kernelkit.errors import Conflict, InvalidRequest, NotFound
+from kernelkit.image.reference import Reference
+from kernelkit.image.store import Image
+
+ATTEMPTS = 16  # at a name that is free
+
+Json = dict[str, Any]
+
+
+def create(engine: Engine, name: str, body: Json, platform: str = "") -> Container:
+    """Make a container from Docker's create request (`Config` with `HostConfig` and `NetworkingConfig` in it).
+
+    InvalidRequest for what cannot be asked, NotFound without the image, Conflict when the name is taken.
+    """
+    if name:
+        name = names.check(name)
+    image = _image(engine, body.get("Image") or "", platform)
+    config = settings.config(body, image.config.get("config") or {})
+    host = settings.host_config(_object(body, "HostConfig"))
+    checks.settings(config, host)
+    networks = _networks(engine, body, host)
+    identity = new_id()
+    if host["NetworkMode"] == "host" or host["UTSMode"] == "host":
+        config["Hostname"] = config["Hostname"] or os.uname().nodename
+    elif not host["NetworkMode"].startswith("container:"):
+        config["Hostname"] = config["Hostname"] or identity[:12]
+    container = Container(
+        id=identity,
+        name=name,
+        created=now(),
+        image=body["Image"],
+        image_id=image.id,
+        config=config,
+        host_config=host,
+        networks=networks,
+        mounts=mountpoints.resolve(engine, config, host),
+    )
+    os.makedirs(engine.folder(identity), mode=0o710)
+    try:
+        _register(engine, container)
+    except BaseException:
+        shutil.rmtree(engine.folder(identity), ignore_errors=True)
+        raise
+    engine.events.container(container, "create")
+    return container
+
+
+def rename(engine: Engine, container: Container, name: str) -> None:
+    """Give it another name; InvalidRequest for none or a malformed one, Conflict when it is taken."""
+    if not name:
+        raise InvalidRequest("Neither old nor new names may be empty")
+    name = names.check(name)
+    if name == container.name:
+        raise InvalidRequest("Renaming a container with the same name as its current name")
+    before = container.name
+    with container.lock:
+        engine.state.rename(container, name)
+    engine.events.container(container, "rename", oldName=f"/{before}")
+
+
+def _register(engine: Engine, container: Container) -> None:
+    if container.name:
+        engine.state.add(container)
+        return
+    for attempt in range(ATTEMPTS):
+        container.name = names.suggest(attempt)
+        try:
+            engine.state.add(container)
+            return
+        except Conflict:
+            continue
+    container.name = container.short_id
+    engine.state.add(container)
+
+
+def _image(engine: Engine, name: str, platform: str) -> Image:
+    if not name:
+        raise InvalidRequest("no image specified")
+    try:
+        image = engine.store.find(name)
+    except NotFound:
+        raise NotFound(f"No such image: {_familiar(name)}") from None
+    actual = f"{image.config.get('os', 'linux')}/{image.config.get('architecture', '')}"
+    # `linux/arm64/v8` asks for more than an image says of itself.
+    if platform and not f"{platform}/".startswith(f"{actual}/") and platform not in actual.split("/"):
+        raise NotFound(
+            f"image with reference {name} was found but does not provide the specified platform: "
+            f"wanted {platform}, actual: {actual}"
+        )
+    return image
+
+
+def _familiar(name: str) -> str:
+    """The name as people write it, its tag shown."""
+    try:
+        return Reference.parse(name).familiar
+    except InvalidRequest:
+        return name
+
+
+def _object(body: Mapping[str, Any], key: str) -> Json:
+    value = body.get(key) or {}
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"invalid JSON: '{key}' should be an object")
+    return value
+
+
+def _networks(engine: Engine, body: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Json]:
+    """The networks it will be in, by name, with what was asked of each; none in somebody else's."""
+    mode = host["NetworkMode"]
+    if mode.startswith("container:"):
+        return {}
+    asked = {_network_name(engine, name): dict(wish or {}) for name, wish in _endpoints(body).items()}
+    first = _network_name(engine, mode)
+    if first in ("host", "none") and len(asked.keys() | {first}) > 1:
+        raise InvalidRequest(f"conflicting options: cannot attach both user-defined and {first} network-mode endpoints")
+    wishes = {first: asked.pop(first, {}), **asked}
+    return {name: _endpoint(name, wish) for name, wish in wishes.items()}
+
+
+def _endpoints(body: Mapping[str, Any]) -> Json:
+    return _object(_object(body, "NetworkingConfig"), "EndpointsConfig")
+
+
+def _network_name(engine: Engine, word: str) -> str:
+    """A network's name for its name, id or beginning of an id; one that is not there is reported by `start`."""
+    if word in ("default", "bridge"):
+        return "bridge"
+    try:
+        return engine.state.network(word).name
+    except NotFound:
+        # Answering 404 here would make Docker's client pull the image and try again.
+        return word
+
+
+def _endpoint(name: str, wish: Json) -> Json:
+    addresses = wish.get("IPAMConfig") or {}
+    wanted = {key: addresses[key] for key in ("IPv4Address", "IPv6Address") if addresses.get(key)}
+    if wanted and name in ("bridge", "host", "none"):
+        raise InvalidRequest(
+            "user specified IP address is supported on user defined networks only", "make one with `network create`"
+        )
+    if wish.get("Aliases") and name in ("bridge", "host", "none"):
+        raise InvalidRequest("network-scoped alias is supported only for containers in user defined networks")
+    return {
+        "IPAMConfig": addresses or None,
+        "Links": wish.get("Links"),
+        "Aliases": wish.get("Aliases"),
+        "MacAddress": wish.get("MacAddress") or "",
+        "DriverOpts": wish.get("DriverOpts"),
+        "GwPriority": wish.get("GwPriority") or 0,
+        "NetworkID": "",
+        "EndpointID": "",
+        "Gateway": "",
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": None,
+    }

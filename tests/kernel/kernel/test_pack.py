@@ -1,0 +1,129 @@
+"""What is packed can be unpacked, by us and by tar(1), and the same files give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from kernelkit.image.layer import MarkRemoved, UnpackLayer
+from kernelkit.kernel.pack import pack
+from kernelkit.kernel.tar import Stream
+from kernelkit.kernel.untar import untar
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Something of everything, with whole seconds."""
+    root = tmp_path / "tree"
+    (root / "d/e").mkdir(parents=True)
+    (root / "d/large").write_bytes(os.urandom(1_000_000))
+    (root / "d/e/small").write_text("small")
+    (root / "empty").write_text("")
+    os.chown(root / "d/e/small", 1000, 3_000_000)
+    (root / "d/e/small").chmod(0o4711)
+    os.setxattr(root / "d/e/small", "user.note", b"\0binary\n")
+    os.setxattr(root / "d", "user.dir", b"yes")
+    os.setxattr(root / "d/large", "security.capability", bytes.fromhex("0100000200040000000000000000000000000000"))
+    os.link(root / "d/large", root / "z-again")
+    (root / "s").symlink_to("/d/" + "long/" * 30)
+    os.link(root / "s", root / "t", follow_symlinks=False)
+    (root / ("n" * 150)).mkdir()
+    (root / ("n" * 150) / ("m" * 90)).write_text("long")
+    (root / "ümlaut").write_text("ü")
+    os.mknod(root / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mknod(root / "disk", 0o660 | stat.S_IFBLK, os.makedev(259, 65_537))
+    os.mkfifo(root / "pipe")
+    for number, path in enumerate(sorted(root.rglob("*"), reverse=True)):
+        os.utime(path, (0, 1_600_000_000 + number), follow_symlinks=False)
+    os.utime(root / "d", (0, -100))
+    return root
+
+
+def listing(root: Path) -> bytes:
+    """Everything about everything in a tree, by find(1) and sha256sum(1)."""
+    script = (
+        "find . -mindepth 1 ! -type d -printf '%p %M %U %G %s %T@ %l %n\\n' | sort;"
+        "find . -mindepth 1 -type d -printf '%p %M %U %G %T@\\n' | sort;"
+        "find . -type f | sort | xargs -d '\\n' sha256sum; stat -c '%n %t %T' null disk"
+    )
+    return subprocess.check_output(["sh", "-c", script], cwd=root)
+
+
+def test_it_comes_back_the_same(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "back").mkdir()
+    untar(Stream(pack(str(tree))), str(tmp_path / "back"))
+    assert listing(tmp_path / "back") == listing(tree)
+    for name in ("d", "d/large", "d/e/small"):
+        names = os.listxattr(tree / name)
+        assert os.listxattr(tmp_path / "back" / name) == names
+        assert [os.getxattr(tmp_path / "back" / name, n) for n in names] == [os.getxattr(tree / name, n) for n in names]
+
+
+def test_tar_and_pythons_tarfile_read_it(tree: Path, tmp_path: Path) -> None:
+    data = b"".join(pack(str(tree)))
+    assert len(data) % 512 == 0
+    (tmp_path / "back").mkdir()
+    subprocess.run(["tar", "-xpf", "-", "--numeric-owner", "-C", str(tmp_path / "back")], input=data, check=True)
+    assert listing(tmp_path / "back") == listing(tree)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert len(archive.getmembers()) == len(list(tree.rglob("*")))
+
+
+def test_the_same_files_give_the_same_digest(tree: Path, tmp_path: Path) -> None:
+    """However they came there: here by a copy that makes them in another order."""
+    subprocess.run(["cp", "-a", str(tree), str(tmp_path / "copy")], check=True)
+    digests = [hashlib.sha256(b"".join(pack(str(root)))).hexdigest() for root in (tree, tmp_path / "copy")]
+    assert digests[0] == digests[1]
+
+
+def test_a_prefix_makes_one_directory_of_it(tree: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pack(str(tree), prefix=b"top/")))) as archive:
+        assert archive.getnames()[0] == "top"
+        assert all(name.startswith("top") for name in archive.getnames())
+
+
+def test_sockets_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    os.mknod(tmp_path / "x/socket", stat.S_IFSOCK | 0o600)
+    assert b"".join(pack(str(tmp_path / "x"))) == bytes(1024)
+
+
+def test_what_an_overlay_changed_becomes_a_layer_that_changes_the_same(tmp_path: Path) -> None:
+    """A real overlay, changed through its mount; the layer of its upper side, stacked, gives the same files."""
+    for name in ("lower/d/sub", "lower/gone/x", "lower/emptied", "upper", "work", "merged", "again"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("a", "b", "d/c", "d/sub/f", "emptied/old", "gone/x/y"):
+        (tmp_path / "lower" / name).write_text(name)
+    script = f"""
+set -e; cd {tmp_path}
+mount -t overlay none -o lowerdir=lower,upperdir=upper,workdir=work merged
+echo changed > merged/a; rm merged/b; rm -r merged/gone; rm -r merged/emptied; mkdir merged/emptied
+echo new > merged/emptied/new; ln merged/a merged/a2; rm merged/d/c; chmod 700 merged/d/sub
+rm merged/d/sub/f; ln -s a merged/link
+cd merged; find . -mindepth 1 -printf '%p %M %s %l %n\\n' | grep -v ' d' | sort
+find . -type d -printf '%p %M\\n' | sort
+"""
+    changed = subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, capture_output=True).stdout
+    archive = tmp_path / "layer.tar"
+    archive.write_bytes(b"".join(pack(str(tmp_path / "upper"), layer=True)))
+    with tarfile.open(archive) as packed:
+        names = set(packed.getnames())
+    assert {".wh.b", ".wh.gone", "emptied/.wh..wh..opq", "d/.wh.c", "d/sub/.wh.f"} <= names
+    unpacked = UnpackLayer(str(archive), str(tmp_path / "layer")).perform()
+    MarkRemoved(str(tmp_path / "layer"), unpacked.removed, unpacked.opaque).perform()
+    script = f"""
+cd {tmp_path}; mount -t overlay none -o lowerdir=layer:lower again; cd again
+find . -mindepth 1 -printf '%p %M %s %l %n\\n' | grep -v ' d' | sort
+find . -type d -printf '%p %M\\n' | sort
+"""
+    again = subprocess.run(["unshare", "-m", "sh", "-c", script], check=True, capture_output=True).stdout
+    assert again == changed
+    # And packing the layer gives that layer: its digest can be had again from its directory.
+    assert b"".join(pack(str(tmp_path / "layer"), layer=True)) == archive.read_bytes()

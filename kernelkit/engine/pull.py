@@ -26,6 +26,7 @@ from typing import Any
 from kernelkit.errors import AuthenticationFailed, InvalidRequest, KernelkitError, NotFound, RegistryError
 from kernelkit.image import manifest as manifests
 from kernelkit.image.blob import Download, WrongContent
+from kernelkit.image.catalogue import Image, Layer
 from kernelkit.image.credentials import Credentials
 from kernelkit.image.http import LARGEST_ANSWER, Broken, Connection
 from kernelkit.image.layer import MarkRemoved, Unpacked, UnpackLayer
@@ -34,7 +35,7 @@ from kernelkit.image.manifest import Descriptor, Manifest, Platform
 from kernelkit.image.places import Places
 from kernelkit.image.reference import HUB, Reference
 from kernelkit.image.registry import Registry
-from kernelkit.image.store import Image, Layer, Removed, Store, remove_tree
+from kernelkit.image.store import Removed, Store, remove_tree
 from kernelkit.kernel.sync import Rename, SyncFileSystem
 from kernelkit.trace import Operation, Trace
 

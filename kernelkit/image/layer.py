@@ -80,7 +80,7 @@ class UnpackLayer:
 
 @dataclass(frozen=True)
 class KeepLayer:
-    """Compress a layer's archive into a file, as it comes from `source`, and unpack it into an empty directory, at once.
+    """Compress a layer's archive into a file, as it comes from `source`, and unpack it into a directory, at once.
 
     An archive that is compressed already is decompressed first.
     """

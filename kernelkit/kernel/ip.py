@@ -1,0 +1,423 @@
+"""What ip(8) does: links, addresses and routes made, changed and removed. rtnetlink(7).
+
+Neighbours in a plan travel in one send.  `where` is `host` for those that go through the socket at `HOST_ROUTE`, which
+speaks to the practice host's network namespace; empty, they are about this process's own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from kernelkit.kernel import netlink
+from kernelkit.kernel.netlink import (
+    HOST_ROUTE,
+    NETLINK_ROUTE,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    Message,
+    attribute,
+    number,
+    text,
+)
+from kernelkit.kernel.words import join
+
+# linux/rtnetlink.h
+RTM_NEWLINK = 16
+RTM_DELLINK = 17
+RTM_NEWADDR = 20
+RTM_NEWROUTE = 24
+RT_TABLE_MAIN = 254
+RTPROT_BOOT = 3
+RT_SCOPE_UNIVERSE = 0
+RT_SCOPE_LINK = 253
+RT_SCOPE_HOST = 254
+RTN_UNICAST = 1
+RTA_DST = 1
+RTA_OIF = 4
+RTA_GATEWAY = 5
+
+# linux/if_link.h, linux/veth.h, linux/if_addr.h
+IFF_UP = 1
+IFLA_ADDRESS = 1
+IFLA_IFNAME = 3
+IFLA_MTU = 4
+IFLA_MASTER = 10
+IFLA_LINKINFO = 18
+IFLA_NET_NS_PID = 19
+IFLA_NET_NS_FD = 28
+IFLA_INFO_KIND = 1
+IFLA_INFO_DATA = 2
+IFLA_INFO_SLAVE_KIND = 4
+IFLA_INFO_SLAVE_DATA = 5
+IFLA_BRPORT_MODE = 4
+VETH_INFO_PEER = 1
+IFA_ADDRESS = 1
+IFA_LOCAL = 2
+IFA_BROADCAST = 4
+IFA_F_NODAD = 2
+
+NEW = NLM_F_CREATE | NLM_F_EXCL
+_LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+_ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
+_ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, lengths, tos, table, protocol, scope, type, flags
+
+
+@dataclass(frozen=True)
+class Request:
+    """An operation that is said to the kernel in rtnetlink messages; OSError says what it was about."""
+
+    where: str = field(default="", kw_only=True)
+    settles: ClassVar[bool] = False  # whether links have other names afterwards: what follows waits until it is done
+
+    @property
+    def channel(self) -> object:
+        """Neighbours about the same place travel together."""
+        return "route", self.where
+
+    def perform(self) -> None:
+        """Send it and wait for the kernel's answer."""
+        (error,) = self.perform_together([self])
+        if error:
+            raise error
+
+    @staticmethod
+    def perform_together(operations: Sequence[Request]) -> list[OSError | None]:
+        """Perform all in as few sends as can be; how each one ended.
+
+        After one that fails the kernel may still do those in the same send. They are about the same new links, which
+        nobody keeps after a failure.
+        """
+        ends: list[OSError | None] = []
+        with netlink.connection(NETLINK_ROUTE, HOST_ROUTE if operations[0].where == "host" else -1) as fd:
+            for batch in _batches(operations):
+                ends += _send(fd, batch)
+                if any(ends):
+                    break
+        return ends + [None] * (len(operations) - len(ends))
+
+    def shell(self) -> str:
+        """As ip(8) says it."""
+        raise NotImplementedError
+
+    def messages(self, fd: int) -> list[Message]:
+        """What to send; OSError for a link whose number is needed and that is not there."""
+        raise NotImplementedError
+
+    def about(self) -> str:
+        """What a refusal is about."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LinkRequest(Request):
+    """A request about the link of that name."""
+
+    name: str
+
+    def about(self) -> str:
+        """The link's name."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class AddBridge(LinkRequest):
+    """Make a bridge: a switch in software."""
+
+    settles = True
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWLINK of kind bridge."""
+        return [(RTM_NEWLINK, NEW, _link(text(IFLA_IFNAME, self.name), _kind("bridge")))]
+
+    def shell(self) -> str:
+        """As ip-link(8) says it."""
+        return join(["ip", "link", "add", self.name, "type", "bridge"])
+
+
+@dataclass(frozen=True)
+class AddVeth(LinkRequest):
+    """Make a cable: two links, what goes in at one comes out at the other. veth(4).
+
+    The peer is made in the network namespace `netns`: `self` for this process's own, whatever `where` says; else a pid,
+    or a path; empty, beside its other end.
+    """
+
+    peer: str
+    netns: str = ""
+    settles = True
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWLINK of kind veth, the peer described inside."""
+        with _namespace(self.netns) as place:
+            peer = attribute(VETH_INFO_PEER, _link(text(IFLA_IFNAME, self.peer), place))
+            return [(RTM_NEWLINK, NEW, _link(text(IFLA_IFNAME, self.name), _kind("veth", peer)))]
+
+    def shell(self) -> str:
+        """As ip-link(8) says it; `$$` is the shell that stands where the peer is to be."""
+        words = join(["ip", "link", "add", self.name, "type", "veth", "peer", "name", self.peer])
+        return words + _netns(self.netns)
+
+
+@dataclass(frozen=True)
+class SetMaster(LinkRequest):
+    """Plug a link into a bridge; `hairpin` lets what comes in at this port leave by it again."""
+
+    bridge: str
+    hairpin: bool = False
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWLINK with the bridge's number; the port's mode once it is one."""
+        link, bridge = text(IFLA_IFNAME, self.name), netlink.index(fd, self.bridge)
+        plan = [(RTM_NEWLINK, 0, _link(link, number(IFLA_MASTER, bridge)))]
+        if self.hairpin:
+            mode = attribute(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
+            port = attribute(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge") + mode)
+            plan.append((RTM_NEWLINK, 0, _link(link, port)))
+        return plan
+
+    def shell(self) -> str:
+        """As ip-link(8) says it."""
+        words = join(["ip", "link", "set", self.name, "master", self.bridge])
+        mode = join(["ip", "link", "set", self.name, "type", "bridge_slave", "hairpin", "on"])
+        return f"{words} && {mode}" if self.hairpin else words
+
+
+@dataclass(frozen=True)
+class SetLinkUp(LinkRequest):
+    """Switch a link on."""
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWLINK with IFF_UP."""
+        return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.name), flags=IFF_UP))]
+
+    def shell(self) -> str:
+        """As ip-link(8) says it."""
+        return join(["ip", "link", "set", self.name, "up"])
+
+
+@dataclass(frozen=True)
+class SetAddress(LinkRequest):
+    """Give a link its hardware address, `02:42:ac:11:00:02`."""
+
+    address: str
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWLINK with IFLA_ADDRESS."""
+        address = bytes.fromhex(self.address.replace(":", ""))
+        return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.name), attribute(IFLA_ADDRESS, address)))]
+
+    def shell(self) -> str:
+        """As ip-link(8) says it."""
+        return join(["ip", "link", "set", self.name, "address", self.address])
+
+
+@dataclass(frozen=True)
+class SetMtu(LinkRequest):
+    """Set how many bytes a link carries at once."""
+
+    mtu: int
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWLINK with IFLA_MTU."""
+        return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.name), number(IFLA_MTU, self.mtu)))]
+
+    def shell(self) -> str:
+        """As ip-link(8) says it."""
+        return join(["ip", "link", "set", self.name, "mtu", self.mtu])
+
+
+@dataclass(frozen=True)
+class RenameLink(LinkRequest):
+    """Give a link another name; most kernels want it off for that."""
+
+    new: str
+    settles = True
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWLINK by number, for the name is the new one."""
+        return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.new), index=netlink.index(fd, self.name)))]
+
+    def shell(self) -> str:
+        """As ip-link(8) says it."""
+        return join(["ip", "link", "set", self.name, "name", self.new])
+
+
+@dataclass(frozen=True)
+class MoveLink(LinkRequest):
+    """Move a link into another network namespace: `self`, a pid or a path, as for `AddVeth`."""
+
+    netns: str
+    settles = True
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWLINK with the namespace."""
+        with _namespace(self.netns) as place:
+            return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.name), place))]
+
+    def shell(self) -> str:
+        """As ip-link(8) says it."""
+        return join(["ip", "link", "set", self.name]) + _netns(self.netns)
+
+
+@dataclass(frozen=True)
+class DeleteLink(LinkRequest):
+    """Remove a link; the other end of a cable goes with it."""
+
+    settles = True
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_DELLINK."""
+        return [(RTM_DELLINK, 0, _link(text(IFLA_IFNAME, self.name)))]
+
+    def shell(self) -> str:
+        """As ip-link(8) says it."""
+        return join(["ip", "link", "delete", self.name])
+
+
+@dataclass(frozen=True)
+class AddAddress(Request):
+    """Give a link an address and say how long its network's part is, `172.17.0.2/16`."""
+
+    link: str
+    address: str
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWADDR; IPv4's with its broadcast address, IPv6's taken at once, without asking whether it is free."""
+        family, host, length = _parse(self.address)
+        loopback = family == socket.AF_INET and host[0] == 127
+        scope = RT_SCOPE_HOST if loopback else RT_SCOPE_UNIVERSE
+        flags = IFA_F_NODAD if family == socket.AF_INET6 else 0
+        body = _ADDRESS.pack(family, length, flags, scope, netlink.index(fd, self.link))
+        body += attribute(IFA_LOCAL, host) + attribute(IFA_ADDRESS, host)
+        if self._has_broadcast():
+            last = int.from_bytes(host) | (1 << 32 - length) - 1
+            body += attribute(IFA_BROADCAST, last.to_bytes(4))
+        return [(RTM_NEWADDR, NEW, body)]
+
+    def shell(self) -> str:
+        """As ip-address(8) says it."""
+        more = ["nodad"] if ":" in self.address else ["brd", "+"] if self._has_broadcast() else []
+        return join(["ip", "address", "add", self.address, *more, "dev", self.link])
+
+    def about(self) -> str:
+        """The address and the link."""
+        return f"{self.address} on {self.link}"
+
+    def _has_broadcast(self) -> bool:
+        family, host, length = _parse(self.address)
+        return family == socket.AF_INET and length < 31 and host[0] != 127
+
+
+@dataclass(frozen=True)
+class AddRoute(Request):
+    """Say where packets for a network go: to a gateway, or out by a link. `destination` is `default` or a network."""
+
+    destination: str
+    gateway: str = ""
+    link: str = ""
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWROUTE into the main table."""
+        via = _parse(self.gateway) if self.gateway else None
+        target = _parse(self.destination) if self.destination != "default" else None
+        family = (target or via or (socket.AF_INET,))[0]
+        body = attribute(RTA_DST, target[1]) if target else b""
+        body += attribute(RTA_GATEWAY, via[1]) if via else b""
+        body += number(RTA_OIF, netlink.index(fd, self.link)) if self.link else b""
+        scope = RT_SCOPE_UNIVERSE if via or family == socket.AF_INET6 else RT_SCOPE_LINK
+        length = target[2] if target else 0
+        head = _ROUTE.pack(family, length, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0)
+        return [(RTM_NEWROUTE, NEW, head + body)]
+
+    def shell(self) -> str:
+        """As ip-route(8) says it."""
+        words = [*(["via", self.gateway] if self.gateway else []), *(["dev", self.link] if self.link else [])]
+        return join(["ip", "route", "add", self.destination, *words])
+
+    def about(self) -> str:
+        """Where to, and by which way."""
+        return f"route {self.destination} via {self.gateway or self.link}"
+
+
+def _send(fd: int, operations: Sequence[Request]) -> list[OSError | None]:
+    """Have these done, in one send; how each ended, up to the first whose messages could not be written."""
+    written: list[list[Message]] = []
+    unwritten: list[OSError] = []
+    for operation in operations:
+        try:
+            written.append(operation.messages(fd))
+        except OSError as error:
+            unwritten.append(error)
+            break
+    answers = iter(netlink.send(fd, [message for messages in written for message in messages]) if written else [])
+    ends: list[OSError | None] = []
+    for operation, messages in zip(operations, written, strict=False):
+        errors = [error for error in [next(answers) for _ in messages] if error]
+        ends.append(_explained(errors[0], operation) if errors else None)
+    return [*ends, *(_explained(error, operations[len(ends)]) for error in unwritten)]
+
+
+def _batches(operations: Sequence[Request]) -> Iterator[Sequence[Request]]:
+    """Runs of operations in which none depends on the names that an earlier one gives."""
+    first = 0
+    for last, operation in enumerate(operations, 1):
+        if operation.settles or last == len(operations):
+            yield operations[first:last]
+            first = last
+
+
+def _explained(error: OSError, operation: Request) -> OSError:
+    words = error.strerror
+    if error.errno == errno.EOPNOTSUPP and isinstance(operation, AddBridge | AddVeth):
+        kind = "bridge" if isinstance(operation, AddBridge) else "veth"
+        words = f"this kernel has no links of the kind '{kind}' (module {kind})"
+    return OSError(error.errno, words, error.filename or operation.about())
+
+
+def _link(*attributes: bytes, index: int = 0, flags: int = 0) -> bytes:
+    """A link's header and attributes; `flags` are switched on."""
+    return _LINK.pack(0, 0, index, flags, flags) + b"".join(attributes)
+
+
+def _kind(kind: str, *data: bytes) -> bytes:
+    """IFLA_LINKINFO: what kind of link it is."""
+    more = attribute(IFLA_INFO_DATA, b"".join(data)) if data else b""
+    return attribute(IFLA_LINKINFO, text(IFLA_INFO_KIND, kind) + more)
+
+
+def _parse(address: str) -> tuple[int, bytes, int]:
+    """The family, the address's bytes and the length of its network's part: all of it where none is given."""
+    host, _, length = address.partition("/")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    packed = socket.inet_pton(family, host)
+    return family, packed, int(length or len(packed) * 8)
+
+
+@contextmanager
+def _namespace(netns: str) -> Iterator[bytes]:
+    """The attribute that names a network namespace."""
+    if netns in ("", "self") or netns.isdigit():
+        pid = os.getpid() if netns == "self" else int(netns or 0)
+        yield number(IFLA_NET_NS_PID, pid) if pid else b""
+        return
+    fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield number(IFLA_NET_NS_FD, fd)
+    finally:
+        os.close(fd)
+
+
+def _netns(netns: str) -> str:
+    """How ip(8) is told a network namespace, which it takes by pid or by its name in /run/netns."""
+    if not netns:
+        return ""
+    if netns == "self":
+        return " netns $$"
+    return f" {join(['netns', netns if netns.isdigit() else os.path.basename(netns)])}"

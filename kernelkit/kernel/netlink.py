@@ -1,0 +1,177 @@
+"""Messages to the kernel's network, packed by hand: netlink(7), rtnetlink(7).
+
+    message     length, type, flags, number, sender │ a fixed header of its kind │ attributes
+    attribute   length, kind │ value, or attributes again
+
+A socket speaks to the network namespace in which it was opened, wherever the process that holds it has gone since.
+That is how a container's first process, standing in its own, makes a cable on the host.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+# Which part of the kernel a socket speaks to: linux/netlink.h
+NETLINK_ROUTE = 0
+NETLINK_NETFILTER = 12
+
+# Where a process finds sockets of other network namespaces: the practice host's, the real machine's.
+HOST_ROUTE = 7
+HOST_NETFILTER = 8
+MACHINE_NETFILTER = 9
+
+NLM_F_REQUEST = 1
+NLM_F_ACK = 4
+NLM_F_DUMP = 0x300
+NLM_F_EXCL = 0x200
+NLM_F_CREATE = 0x400
+NLM_F_CAPPED = 0x100  # in an answer: the request is not repeated in it
+NLM_F_ACK_TLVS = 0x200  # in an answer: the kernel explains itself in attributes
+
+NLMSG_ERROR = 2
+NLMSG_DONE = 3
+NLMSGERR_ATTR_MSG = 1
+
+SOL_NETLINK = 270
+NETLINK_CAP_ACK = 10
+NETLINK_EXT_ACK = 11
+
+SIOCGIFINDEX = 0x8933  # netdevice(7)
+
+HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_NUMBER = struct.Struct("=I")
+_ERROR = struct.Struct("=i")
+_BUFFER = 1 << 16
+
+# (type, flags, what follows the header)
+Message = tuple[int, int, bytes]
+
+# Threads that share a socket must not read each other's answers.
+_sharing = threading.Lock()
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute, padded to four bytes."""
+    length = len(value) + 4
+    return _ATTRIBUTE.pack(length, kind) + value + b"\0" * (-length % 4)
+
+
+def text(kind: int, value: str) -> bytes:
+    """An attribute that is a text."""
+    return attribute(kind, value.encode() + b"\0")
+
+
+def number(kind: int, value: int) -> bytes:
+    """An attribute that is a 32-bit number, in this machine's byte order."""
+    return attribute(kind, _NUMBER.pack(value))
+
+
+def attributes(data: bytes) -> dict[int, bytes]:
+    """The attributes in these bytes: kind → value; of two of a kind the later one."""
+    found = {}
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = data[at + 4 : at + length]  # without NLA_F_NESTED, NLA_F_NET_BYTEORDER
+        at += length + 3 & ~3
+    return found
+
+
+def connect(protocol: int) -> int:
+    """A new socket of this network namespace, whose errors explain themselves; the caller closes it: netlink(7)."""
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    made.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
+    made.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
+    return made.detach()
+
+
+@contextmanager
+def connection(protocol: int, descriptor: int = -1) -> Iterator[int]:
+    """A new socket for the length of the block; or the one at this descriptor, for this thread alone."""
+    if descriptor >= 0:
+        with _sharing:
+            yield descriptor
+        return
+    made = connect(protocol)
+    try:
+        yield made
+    finally:
+        os.close(made)
+
+
+def send(fd: int, messages: Sequence[Message]) -> list[OSError | None]:
+    """Have these done in one send; how each ended: `NLM_F_ACK` is added, the kernel answers in order.
+
+    One that fails does not keep the kernel from doing the later ones.
+    """
+    packed = []
+    for seq, (kind, flags, body) in enumerate(messages):
+        flags |= NLM_F_REQUEST | NLM_F_ACK
+        packed.append(HEADER.pack(HEADER.size + len(body), kind, flags, seq, 0) + body + b"\0" * (-len(body) % 4))
+    os.write(fd, b"".join(packed))
+    ends: list[OSError | None] = [None] * len(messages)
+    waiting = len(messages)
+    while waiting:
+        for kind, flags, seq, body in _split(os.read(fd, _BUFFER)):
+            if kind == NLMSG_ERROR:
+                ends[seq] = failure(flags, body)
+                waiting -= 1
+    return ends
+
+
+def dump(fd: int, kind: int, body: bytes) -> Iterator[bytes]:
+    """Everything there is of a kind: each answer's fixed header and attributes."""
+    os.write(fd, HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | NLM_F_DUMP, 0, 0) + body)
+    while True:
+        for answer, flags, _, data in _split(os.read(fd, _BUFFER)):
+            if answer == NLMSG_DONE:
+                return
+            if answer == NLMSG_ERROR:
+                error = failure(flags, data)
+                if error:
+                    raise error
+                return
+            yield data
+
+
+def failure(flags: int, body: bytes) -> OSError | None:
+    """What an NLMSG_ERROR says: None when all is well; the kernel's own words about it, where it has some."""
+    (code,) = _ERROR.unpack_from(body)
+    if code == 0:
+        return None
+    said = ""
+    if flags & NLM_F_ACK_TLVS:
+        # The request's header is repeated, and the request itself unless the answer is capped.
+        repeated = HEADER.size if flags & NLM_F_CAPPED else HEADER.unpack_from(body, 4)[0] + 3 & ~3
+        said = attributes(body[4 + repeated :]).get(NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode()
+    words = os.strerror(-code)
+    return OSError(-code, f"{words}: {said}" if said else words)
+
+
+def index(fd: int, link: str) -> int:
+    """The number of the link of that name, in the socket's network namespace; OSError ENODEV names the link."""
+    request = struct.pack("16si20x", link.encode(), 0)
+    try:
+        answer = fcntl.ioctl(fd, SIOCGIFINDEX, request)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or errno.ENODEV), link) from None
+    return int(struct.unpack("16si20x", answer)[1])
+
+
+def _split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The messages in what was read: type, flags, number, body."""
+    at = 0
+    while at + HEADER.size <= len(data):
+        length, kind, flags, seq, _ = HEADER.unpack_from(data, at)
+        yield kind, flags, seq, data[at + HEADER.size : at + length]
+        at += length + 3 & ~3

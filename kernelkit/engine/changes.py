@@ -1,0 +1,175 @@
+"""What a container has changed: `docker diff`.
+
+A container's writable sheet holds what it has changed, and more: directories that were copied up only because something
+in them has changed, files that were opened for writing and left as they were, and the places the engine made to mount
+on.  Only what differs from the sheets below is told: added, changed or deleted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container
+from kernelkit.errors import NotFound
+from kernelkit.kernel import view
+from kernelkit.kernel.view import Parts
+
+CHANGED, ADDED, DELETED = 0, 1, 2  # Docker's numbers for C, A and D
+
+# What every container gets mounted; Docker keeps the places for that in a sheet of their own.
+MOUNT_POINTS = frozenset((b"/proc", b"/sys", b"/dev", b"/etc/resolv.conf", b"/etc/hostname", b"/etc/hosts"))
+
+
+class Change(NamedTuple):
+    """One line of `docker diff`: `kind` is one of the three numbers."""
+
+    kind: int
+    path: bytes
+
+
+def changes(engine: Engine, container: Container) -> Iterator[Change]:
+    """What a container has changed in its files, volumes not among them; NotFound when its files are gone."""
+    upper = engine.folder(container.id) / "upper"
+    if not upper.is_dir():
+        return iter(())  # it has never been started
+    return compare(os.fspath(upper), below(engine, container))
+
+
+def below(engine: Engine, container: Container) -> list[str]:
+    """The directories under a container's writable sheet, the topmost first."""
+    try:
+        image = engine.store.find(container.image_id)
+    except NotFound:
+        raise NotFound(f"the image of container {container.id} has been removed: {container.image_id}") from None
+    return [os.fspath(layer) for layer in reversed(image.layers)]
+
+
+def compare(upper: str, lower: Sequence[str], made: frozenset[bytes] = MOUNT_POINTS) -> Iterator[Change]:
+    """What the upper directory of an overlay changes in the lower ones, given from the top, by path.
+
+    Empty files and directories at the paths in `made` count as not there. Raises OSError.
+    """
+    with view.opened([upper]) as (top,), view.opened(lower) as under:
+        yield from _Walk(made).tree(top, under)
+
+
+@dataclass(slots=True)
+class _Level:
+    """A directory on the way down: its path, its descriptor, what is below it, and what of it is still to be seen."""
+
+    path: bytes
+    upper: int
+    lower: Parts
+    entries: Iterator[tuple[bytes, os.DirEntry[str]]]
+
+
+class _Walk:
+    """Down one tree beside another; not recursive, for a tree may be deeper than Python goes."""
+
+    def __init__(self, made: frozenset[bytes]) -> None:
+        self._made = made
+        self._levels: list[_Level] = []
+        self._unsaid: list[bytes] = []  # directories on the way down that are told when something in them is
+
+    def tree(self, upper: int, lower: Parts) -> Iterator[Change]:
+        """Everything that is different below the two, a directory before what is in it."""
+        self._levels.append(_Level(b"", os.dup(upper), tuple(map(os.dup, lower)), iter(_sorted(upper))))
+        try:
+            while self._levels:
+                level = self._levels[-1]
+                pair = next(level.entries, None)
+                if pair is None:
+                    yield from self._leave(level)
+                    continue
+                name, entry = pair
+                full = level.path + b"/" + name
+                if full in self._made and _is_empty(entry):
+                    continue
+                before = view.look(level.lower, name) if level.lower else None
+                if before:
+                    yield from self._both(level, name, full, entry, *before)
+                else:
+                    yield from self._added(level, name, full, entry)
+        finally:
+            for level in self._levels:
+                view.close((level.upper, *level.lower))
+
+    def _both(
+        self, level: _Level, name: bytes, full: bytes, entry: os.DirEntry[str], old: os.stat_result, part: int
+    ) -> Iterable[Change]:
+        now = entry.stat(follow_symlinks=False)
+        if view.is_whiteout(now):
+            return self._say(DELETED, full)
+        differs = _differs(old, now)
+        said = self._say(CHANGED, full) if differs else ()
+        if stat.S_ISDIR(now.st_mode):
+            if not differs:
+                self._unsaid.append(full)
+            self._enter(level, name, full, view.enter(level.lower, name, part))
+        return said
+
+    def _added(self, level: _Level, name: bytes, full: bytes, entry: os.DirEntry[str]) -> Iterable[Change]:
+        if entry.is_dir(follow_symlinks=False):
+            said = self._say(ADDED, full) if full not in self._made else ()
+            self._enter(level, name, full, ())
+            return said
+        if entry.is_file(follow_symlinks=False) or entry.is_symlink() or not _is_whiteout(entry):
+            return self._say(ADDED, full)
+        return ()
+
+    def _enter(self, level: _Level, name: bytes, full: bytes, lower: Parts) -> None:
+        try:
+            (fd,) = view.enter((level.upper,), name)
+        except BaseException:
+            view.close(lower)
+            raise
+        self._levels.append(_Level(full, fd, lower, iter(_sorted(fd))))
+
+    def _leave(self, level: _Level) -> Iterator[Change]:
+        if level.lower and view.is_opaque(level.upper):
+            for name, _ in view.names(level.lower):
+                if not _has(level.upper, name):
+                    yield from self._say(DELETED, level.path + b"/" + name)
+        if self._unsaid and self._unsaid[-1] == level.path:
+            self._unsaid.pop()
+        self._levels.pop()
+        view.close((level.upper, *level.lower))
+
+    def _say(self, kind: int, path: bytes) -> Iterable[Change]:
+        said = [Change(CHANGED, parent) for parent in self._unsaid]
+        self._unsaid.clear()
+        return [*said, Change(kind, path)]
+
+
+def _sorted(fd: int) -> list[tuple[bytes, os.DirEntry[str]]]:
+    with os.scandir(fd) as entries:
+        return sorted(((os.fsencode(entry.name), entry) for entry in entries), key=lambda pair: pair[0])
+
+
+def _differs(old: os.stat_result, now: os.stat_result) -> bool:
+    """Docker's idea of it: a directory's size and time say nothing."""
+    if (old.st_mode, old.st_uid, old.st_gid, old.st_rdev) != (now.st_mode, now.st_uid, now.st_gid, now.st_rdev):
+        return True
+    return not stat.S_ISDIR(now.st_mode) and (old.st_size, old.st_mtime_ns) != (now.st_size, now.st_mtime_ns)
+
+
+def _has(directory: int, name: bytes) -> bool:
+    try:
+        os.lstat(name, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _is_whiteout(entry: os.DirEntry[str]) -> bool:
+    return view.is_whiteout(entry.stat(follow_symlinks=False))
+
+
+def _is_empty(entry: os.DirEntry[str]) -> bool:
+    """A file that was made to be mounted on; a directory is one when nothing in it is told."""
+    return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size == 0

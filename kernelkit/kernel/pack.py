@@ -10,10 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from kernelkit.kernel import view
 from kernelkit.kernel.tar import BLOCK, BLOCK_DEVICE, CHARACTER, DIRECTORY, FIFO, LINK, REGULAR, SYMLINK
+from kernelkit.kernel.view import Parts
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -31,25 +33,46 @@ _KINDS = {
     stat.S_IFBLK: BLOCK_DEVICE,
     stat.S_IFIFO: FIFO,
 }
-_OVERLAYS = ("trusted.overlay.", "user.overlay.")
-_NOT_OURS = (*_OVERLAYS, "security.selinux")
+_NOT_OURS = (*view.OVERLAYS, "security.selinux")
+
+Made = frozenset[bytes]
 
 
-def pack(directory: str, *, layer: bool = False, prefix: bytes = b"") -> Iterator[bytes]:
+def pack(
+    *directories: str, layer: bool = False, prefix: bytes = b"", below: Sequence[str] = (), made: Made = frozenset()
+) -> Iterator[bytes]:
     """The archive of a directory's content in pieces, its end included; names begin with `prefix`.
 
-    Sockets are left out, as tar(1) does.  Raises OSError.
+    Several directories, given from the top, are packed as overlayfs would show them.  With `layer`, one is packed as a
+    layer over the directories `below`: those of its own that only lead to a change are left out when there is none, and
+    so is what is empty at the paths in `made`.  Sockets are left out, as tar(1) does.  Raises OSError.
     """
-    root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        packer = _Packer(layer)
-        status = os.fstat(root)
+    with view.opened(directories) as roots, view.opened(below) as under:
+        packer = _Packer(layer, made)
+        status = os.fstat(roots[0])
         if prefix or (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != (0o755, 0, 0):
             yield header(prefix or b"./", DIRECTORY, status, mtime=int(status.st_mtime) if prefix else 0)
-        yield from packer.tree(root, prefix)
+        yield from packer.tree(roots, under, prefix)
         yield packer.rest() + END
-    finally:
-        os.close(root)
+
+
+def pack_open(name: bytes, directory: int, as_name: bytes) -> Iterator[bytes]:
+    """The archive of one file, or of a directory with all that is in it, under another name, its end included.
+
+    `name` is looked up in the open directory and not followed when it is a link.
+    """
+    packer = _Packer()
+    status = os.lstat(name, dir_fd=directory)
+    if stat.S_ISDIR(status.st_mode):
+        fd = os.open(name, _READ | os.O_DIRECTORY, dir_fd=directory)
+        try:
+            packer.directory(fd, as_name.rstrip(b"/") + b"/", status)
+            yield from packer.tree((fd,), (), as_name.rstrip(b"/") + b"/")
+        finally:
+            os.close(fd)
+    else:
+        yield from packer.one(name, as_name, status, directory)
+    yield packer.rest() + END
 
 
 def header(
@@ -105,38 +128,68 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK)
 
 
+@dataclass(slots=True)
+class _Level:
+    """A directory on the way down: what is in it is named `path` + …; `held` is its header while that is not needed."""
+
+    path: bytes
+    parts: Parts
+    under: Parts
+    names: Iterator[tuple[bytes, int]]
+    held: bytes = b""
+
+
 @dataclass
 class _Packer:
-    is_layer: bool
+    is_layer: bool = False
+    made: Made = frozenset()
     _seen: dict[tuple[int, int], bytes] = field(default_factory=dict)  # hard-linked file -> its first name
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
+    _levels: list[_Level] = field(default_factory=list)
+    _holding: bool = False
 
-    def tree(self, root: int, prefix: bytes) -> Iterator[bytes]:
+    def tree(self, roots: Parts, under: Parts, prefix: bytes) -> Iterator[bytes]:
         """Everything in a directory, in order; not recursive, for a tree may be deeper than Python goes."""
-        levels = [(os.dup(root), prefix, iter(_names(root)))]
+        levels = self._levels
+        levels.append(_Level(prefix, tuple(map(os.dup, roots)), tuple(map(os.dup, under)), iter(view.names(roots))))
         try:
             while levels:
-                fd, path, names = levels[-1]
-                name = next(names, None)
-                if name is None:
-                    os.close(levels.pop()[0])
+                level = levels[-1]
+                name, part = next(level.names, (b"", 0))
+                if not name:
+                    levels.pop()
+                    view.close(level.parts + level.under)
                     continue
+                fd = level.parts[part]
                 status = os.lstat(name, dir_fd=fd)
-                kind = _KINDS.get(status.st_mode & 0o170000)
-                if kind == REGULAR:
-                    yield from self._file(name, path + name, status, fd)
-                elif kind == DIRECTORY:
-                    below = os.open(name, _READ | os.O_DIRECTORY, dir_fd=fd)
-                    levels.append((below, path + name + b"/", iter(_names(below))))
-                    self._directory(below, path + name + b"/", status)
-                elif kind is not None:
-                    self._special(name, path, kind, status, fd)
+                if stat.S_ISDIR(status.st_mode):
+                    self._enter(level, name, part, status)
+                elif self.made and level.path + name in self.made and not status.st_size:
+                    continue
+                else:
+                    yield from self.one(name, level.path + name, status, fd)
                 if self._size >= PIECE:
                     yield self.rest()
         finally:
-            for fd, _, _ in levels:
-                os.close(fd)
+            for level in levels:
+                view.close(level.parts + level.under)
+            levels.clear()
+
+    def one(self, name: bytes, full: bytes, status: os.stat_result, parent: int) -> Iterator[bytes]:
+        """Something that is no directory."""
+        kind = _KINDS.get(status.st_mode & 0o170000)
+        if kind == REGULAR:
+            yield from self._file(name, full, status, parent)
+        elif kind is not None:
+            self._special(name, full, kind, status, parent)
+
+    def directory(self, fd: int, full: bytes, status: os.stat_result) -> None:
+        """A directory's own header; `full` ends in a slash."""
+        names = _listed(fd)
+        self._add(header(full, DIRECTORY, status, xattrs=_xattrs(fd, names)))
+        if self.is_layer and any(_is_opaque(fd, name) for name in names):
+            self._add(header(full + OPAQUE, REGULAR, mode=0))
 
     def rest(self) -> bytes:
         """What has been collected and not given on yet."""
@@ -146,8 +199,26 @@ class _Packer:
         return collected
 
     def _add(self, part: bytes) -> None:
+        if self._holding:
+            for level in self._levels:
+                if level.held:
+                    self._parts.append(level.held)
+                    level.held = b""
+            self._holding = False
         self._parts.append(part)
         self._size += len(part)
+
+    def _enter(self, level: _Level, name: bytes, part: int, status: os.stat_result) -> None:
+        full = level.path + name + b"/"
+        parts = view.enter(level.parts[:1] if self.is_layer else level.parts, name, part)
+        under = view.enter(level.under, name) if level.under else ()
+        below = _Level(full, parts, under, iter(view.names(parts)))
+        self._levels.append(below)
+        if level.path + name in self.made or (under and _is_same_directory(parts[0], under[0])):
+            below.held = header(full, DIRECTORY, status, xattrs=_xattrs(parts[0], _listed(parts[0])))
+            self._holding = True
+        else:
+            self.directory(parts[0], full, status)
 
     def _is_known(self, full: bytes, status: os.stat_result) -> bool:
         """Whether a file with several names has come before; it is then a link to its first name."""
@@ -157,19 +228,13 @@ class _Packer:
         self._add(header(full, LINK, status, link=first))
         return True
 
-    def _directory(self, fd: int, full: bytes, status: os.stat_result) -> None:
-        names = _listed(fd)
-        self._add(header(full, DIRECTORY, status, xattrs=_xattrs(fd, names)))
-        if self.is_layer and any(_is_opaque(fd, name) for name in names):
-            self._add(header(full + OPAQUE, REGULAR, mode=0))
-
-    def _special(self, name: bytes, path: bytes, kind: bytes, status: os.stat_result, parent: int) -> None:
-        if self.is_layer and kind == CHARACTER and status.st_rdev == 0:
+    def _special(self, name: bytes, full: bytes, kind: bytes, status: os.stat_result, parent: int) -> None:
+        if self.is_layer and view.is_whiteout(status):
             # All whiteouts of an overlay may be one file with many names; its time says nothing.
-            self._add(header(path + WHITEOUT + name, REGULAR, mode=0))
-        elif status.st_nlink == 1 or not self._is_known(path + name, status):
+            self._add(header(full[: len(full) - len(name)] + WHITEOUT + name, REGULAR, mode=0))
+        elif status.st_nlink == 1 or not self._is_known(full, status):
             link = os.readlink(name, dir_fd=parent) if kind == SYMLINK else b""
-            self._add(header(path + name, kind, status, link=link))
+            self._add(header(full, kind, status, link=link))
 
     def _file(self, name: bytes, full: bytes, status: os.stat_result, parent: int) -> Iterator[bytes]:
         if status.st_nlink > 1 and self._is_known(full, status):
@@ -192,8 +257,13 @@ class _Packer:
             os.close(fd)
 
 
-def _names(fd: int) -> list[bytes]:
-    return sorted(map(os.fsencode, os.listdir(fd)))
+def _is_same_directory(upper: int, lower: int) -> bool:
+    """Whether a directory was copied up only because of what is in it, and hides nothing."""
+    one, other = os.fstat(upper), os.fstat(lower)
+    if (one.st_mode, one.st_uid, one.st_gid) != (other.st_mode, other.st_uid, other.st_gid):
+        return False
+    names = _listed(upper)
+    return not view.is_opaque(upper) and _xattrs(upper, names) == _xattrs(lower, _listed(lower))
 
 
 def _listed(fd: int) -> list[str]:
@@ -210,7 +280,7 @@ def _xattrs(fd: int, names: list[str]) -> dict[bytes, bytes]:
 
 
 def _is_opaque(fd: int, name: str) -> bool:
-    return name.startswith(_OVERLAYS) and name.endswith(".opaque") and os.getxattr(fd, name) == b"y"
+    return name.startswith(view.OVERLAYS) and name.endswith(".opaque") and os.getxattr(fd, name) == b"y"
 
 
 def _block(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import stat
 import subprocess
 import tarfile
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from kernelkit.image.layer import MarkRemoved, UnpackLayer
-from kernelkit.kernel.pack import pack
+from kernelkit.kernel.pack import pack, pack_open
 from kernelkit.kernel.tar import Stream
 from kernelkit.kernel.untar import untar
 
@@ -127,3 +128,73 @@ find . -type d -printf '%p %M\\n' | sort
     assert again == changed
     # And packing the layer gives that layer: its digest can be had again from its directory.
     assert b"".join(pack(str(tmp_path / "layer"), layer=True)) == archive.read_bytes()
+
+
+def changed(folder: Path, script: str) -> Path:
+    """Run a script in an overlay over `lower`; its upper side."""
+    for name in ("lower/d/sub", "lower/etc", "upper", "work", "merged"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in ("a", "d/c", "d/sub/f"):
+        (folder / "lower" / name).write_text(name)
+    mount = f"mount -t overlay none -o lowerdir=lower,upperdir=upper,workdir=work merged; cd merged; {script}"
+    subprocess.run(["unshare", "-m", "sh", "-ec", mount], cwd=folder, check=True)
+    return folder / "upper"
+
+
+def layer_names(folder: Path, script: str) -> list[str]:
+    upper, lower, made = changed(folder, script), str(folder / "lower"), frozenset((b"proc", b"etc/hosts"))
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pack(str(upper), layer=True, below=[lower], made=made)))) as archive:
+        return archive.getnames()
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("touch d/sub/new; rm d/sub/new", []),
+        ("mkdir proc; touch etc/hosts", []),
+        ("touch etc/hosts etc/new", ["etc", "etc/new"]),
+        ("echo x > etc/hosts", ["etc", "etc/hosts"]),
+        ("mkdir -p proc/x", ["proc", "proc/x"]),
+        ("echo x > d/sub/f", ["d", "d/sub", "d/sub/f"]),
+        ("rm d/sub/f; touch d/sub/g; rm d/sub/g", ["d", "d/sub", "d/sub/.wh.f"]),
+        ("chmod 700 d/sub", ["d", "d/sub"]),
+        ('setfattr -n user.x -v y d || python3 -c \'import os; os.setxattr("d", "user.x", b"y")\'', ["d"]),
+        ("rm -r d; mkdir d", ["d", "d/.wh..wh..opq"]),
+        ("mkdir n", ["n"]),
+    ],
+)
+def test_a_layer_has_the_changes_and_the_way_to_them(tmp_path: Path, script: str, expected: list[str]) -> None:
+    assert layer_names(tmp_path, f"({script}) 2>/dev/null") == expected
+
+
+def test_the_view_of_several_directories_is_what_overlay_shows(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    upper = changed(tmp_path / "x", "rm d/c; echo n > d/sub/f; rm -r etc; echo > etc; mkdir new; ln d/sub/f new/f")
+    sheets = [str(upper), str(tmp_path / "x/lower"), str(tree)]
+    (tmp_path / "packed").mkdir()
+    untar(Stream(pack(*sheets)), str(tmp_path / "packed"))
+    files = "find . -mindepth 1 ! -type d -printf '%p %M %U %G %s %T@ %l\\n' | sort"
+    look = f"{files}; find . -type d -printf '%p %M\\n' | sort"
+    mount = f"mount -t overlay none -o lowerdir={':'.join(sheets)} x/merged; cd x/merged; {look}"
+    mounted = subprocess.check_output(["unshare", "-m", "sh", "-ec", mount], cwd=tmp_path)
+    packed = subprocess.check_output(["sh", "-ec", f"cd packed; {look}"], cwd=tmp_path)
+    assert [seconds(line) for line in mounted.splitlines()] == [seconds(line) for line in packed.splitlines()]
+
+
+def seconds(line: bytes) -> bytes:
+    """A line of find's without parts of seconds, and without directories' times."""
+    return re.sub(rb"(\d{9,})\.\d+", rb"\1", line)
+
+
+def test_one_file_is_packed_under_another_name(tree: Path) -> None:
+    fd = os.open(tree, os.O_RDONLY)
+    try:
+        small, deep, link = (b"".join(pack_open(name, fd, b"other")) for name in (b"d/e/small", b"d", b"s"))
+    finally:
+        os.close(fd)
+    with tarfile.open(fileobj=io.BytesIO(small)) as archive:
+        assert [(m.name, m.size, m.mode) for m in archive.getmembers()] == [("other", 5, 0o4711)]
+    with tarfile.open(fileobj=io.BytesIO(deep)) as archive:
+        assert archive.getnames() == ["other", "other/e", "other/e/small", "other/large"]
+    with tarfile.open(fileobj=io.BytesIO(link)) as archive:
+        assert archive.getmembers()[0].issym()

@@ -35,6 +35,9 @@ NLM_F_CREATE = 0x400
 NLM_F_CAPPED = 0x100  # in an answer: the request is not repeated in it
 NLM_F_ACK_TLVS = 0x200  # in an answer: the kernel explains itself in attributes
 
+NFNL_MSG_BATCH_BEGIN = 16
+NFNL_MSG_BATCH_END = 17
+
 NLMSG_ERROR = 2
 NLMSG_DONE = 3
 NLMSGERR_ATTR_MSG = 1
@@ -110,23 +113,22 @@ def connection(protocol: int, descriptor: int = -1) -> Iterator[int]:
 
 
 def send(fd: int, messages: Sequence[Message]) -> list[OSError | None]:
-    """Have these done in one send; how each ended: `NLM_F_ACK` is added, the kernel answers in order.
+    """Have these done in one send; how each ended.
 
     One that fails does not keep the kernel from doing the later ones.
     """
-    packed = []
-    for seq, (kind, flags, body) in enumerate(messages):
-        flags |= NLM_F_REQUEST | NLM_F_ACK
-        packed.append(HEADER.pack(HEADER.size + len(body), kind, flags, seq, 0) + body + b"\0" * (-len(body) % 4))
-    os.write(fd, b"".join(packed))
-    ends: list[OSError | None] = [None] * len(messages)
-    waiting = len(messages)
-    while waiting:
-        for kind, flags, seq, body in _split(os.read(fd, _BUFFER)):
-            if kind == NLMSG_ERROR:
-                ends[seq] = failure(flags, body)
-                waiting -= 1
-    return ends
+    os.write(fd, _packed(messages, answered=len(messages)))
+    return _answers(fd, len(messages))
+
+
+def transact(fd: int, subsystem: int, messages: Sequence[Message]) -> list[OSError | None]:
+    """Have all of these done by a part of netfilter, or none of them; how each ended: nfnetlink's batches."""
+    frame = struct.pack("=BxH", 0, socket.htons(subsystem))
+    begin = HEADER.pack(HEADER.size + len(frame), NFNL_MSG_BATCH_BEGIN, NLM_F_REQUEST, 0, 0) + frame
+    end = HEADER.pack(HEADER.size + len(frame), NFNL_MSG_BATCH_END, NLM_F_REQUEST, 0, 0) + frame
+    # Failures are answered unasked. A thousand answers would not fit into the socket: one, to the last, must do.
+    os.write(fd, begin + _packed(messages, answered=1) + end)
+    return _answers(fd, len(messages))
 
 
 def dump(fd: int, kind: int, body: bytes) -> Iterator[bytes]:
@@ -166,6 +168,26 @@ def index(fd: int, link: str) -> int:
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or errno.ENODEV), link) from None
     return int(struct.unpack("16si20x", answer)[1])
+
+
+def _packed(messages: Sequence[Message], answered: int) -> bytes:
+    """The messages with their headers, numbered from 0; the last so many are to be answered even if all is well."""
+    packed = []
+    for seq, (kind, flags, body) in enumerate(messages):
+        flags |= NLM_F_REQUEST | (NLM_F_ACK if seq >= len(messages) - answered else 0)
+        packed.append(HEADER.pack(HEADER.size + len(body), kind, flags, seq, 0) + body)
+    return b"".join(packed)
+
+
+def _answers(fd: int, count: int) -> list[OSError | None]:
+    """How each of `count` messages ended; they are answered in order."""
+    ends: list[OSError | None] = [None] * count
+    while True:
+        for kind, flags, seq, body in _split(os.read(fd, _BUFFER)):
+            if kind == NLMSG_ERROR:
+                ends[seq] = failure(flags, body)
+                if seq == count - 1:
+                    return ends
 
 
 def _split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:

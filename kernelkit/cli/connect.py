@@ -53,7 +53,7 @@ def boot(*arguments: str) -> None:
 def run_host(*words: str) -> int:
     """Run a command of the practice host in a child with this terminal; its exit code."""
     # -P: the current folder holds the user's files, not our modules.
-    program = [sys.executable, "-P", "-m", "kernelkit.host.boot", *words]
+    program = [sys.executable, "-P", "-m", "kernelkit.server", *words]
     child = os.posix_spawn(program[0], program, os.environ)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kernelkit.cli.flags import Options
 
+BAD_TEMPLATE = ("failed to parse template", "failed to execute template")
 TABLE = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
 
 
@@ -40,7 +41,8 @@ def ls(options: Options) -> int:
             say(item["Id"] if options.on("no-trunc") else item["Id"][:12])
         return 0
     columns = columns_of(whole=options.on("no-trunc"))
-    print_list(items, columns, form, TABLE + ("\t{{.Size}}" if size else ""), "formatter.ContainerContext")
+    table = TABLE + ("\t{{.Size}}" if options.on("size") else "")
+    print_list(items, columns, form, table, "formatter.ContainerContext", failed=BAD_TEMPLATE)
     return 0
 
 

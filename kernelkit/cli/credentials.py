@@ -108,7 +108,9 @@ def _ask_helper(helper: str, key: str) -> dict[str, str]:
     import subprocess  # for those who have a helper
 
     try:
-        done = subprocess.run([f"docker-credential-{helper}", "get"], input=key.encode(), capture_output=True, check=False)
+        done = subprocess.run(
+            [f"docker-credential-{helper}", "get"], input=key.encode(), capture_output=True, check=False
+        )
     except FileNotFoundError:
         return {}
     if done.returncode:

@@ -8,7 +8,15 @@ A command whose arguments are another command (`run`, `exec`, `top`) stops readi
 from __future__ import annotations
 
 from kernelkit.cli.output import Failure
-from kernelkit.cli.values import check_filter, parse_bool, parse_decimal, parse_duration, parse_int, parse_size, parse_uint16
+from kernelkit.cli.values import (
+    parse_bool,
+    parse_decimal,
+    parse_duration,
+    parse_filter,
+    parse_int,
+    parse_size,
+    parse_uint16,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ DURATION = Kind("duration", parse_duration)
 LIST = Kind("list", many=True)
 STRINGS = Kind("strings", many=True, comma=True)
 MAP = Kind("map", many=True)
-FILTER = Kind("filter", lambda text: check_filter(text) or text, many=True)
+FILTER = Kind("filter", parse_filter, many=True)
 
 
 class Flag:

@@ -26,6 +26,9 @@ def _inner(value: Any) -> str:
     if isinstance(value, float):
         return f"{int(value)}" if value.is_integer() and abs(value) < 1e21 else f"{value!r}"
     if isinstance(value, dict):
+        printed = getattr(value, "printed", None)
+        if printed:
+            return "{" + " ".join(_inner(one) for one in printed()) + "}"
         return "map[" + " ".join(f"{key}:{_inner(one)}" for key, one in sorted(value.items())) + "]"
     if isinstance(value, list | tuple):
         return "[" + " ".join(_inner(one) for one in value) + "]"
@@ -48,9 +51,9 @@ def type_name(value: Any) -> str:
 
 
 def json(value: Any) -> str:
-    """A value as JSON, with sorted keys."""
+    """A value as JSON; a row of a list with sorted keys and escaped for the web, as Docker does it."""
     as_plain = getattr(value, "as_plain", None)
-    return jsontext.encode_for_web(as_plain() if as_plain else value, sort=True)
+    return jsontext.encode_for_web(as_plain(), sort=True) if as_plain else jsontext.encode(value)
 
 
 def print_text(*values: Any) -> str:

@@ -103,6 +103,7 @@ class Response:
 
     def __init__(self, client: Client, wire: Wire, method: str) -> None:
         self._client = client
+        self._kept = False
         self.wire = wire
         self.status, self.headers = self._head()
         while self.status in (100, 102, 103):
@@ -185,7 +186,8 @@ class Response:
 
     def _done(self) -> None:
         self._left, self._chunked = 0, False
-        if self.headers.get("connection", "").lower() != "close":
+        if not self._kept and self.headers.get("connection", "").lower() != "close":
+            self._kept = True
             self._client.keep(self.wire)
 
 
@@ -231,7 +233,7 @@ class Client:
         `body` is JSON (dict, list), bytes, or an iterable of bytes, which is sent in chunks. A path below `/kernelkit/`
         carries no API version.
         """
-        versioned = "" if path.startswith("/kernelkit/") else "/v%d.%d" % self.version
+        versioned = "" if path.startswith("/kernelkit/") else "/v{}.{}".format(*self.version)
         target = versioned + quote(path, safe=b"/:@+,") + query_string(query)
         fields = {"Host": "kernelkit", "User-Agent": "kernelkit", **(headers or {})}
         content, chunks = b"", None

@@ -67,6 +67,14 @@ def stamp(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S ", local) + offset
 
 
+def rfc3339(moment: float) -> str:
+    """A moment as RFC 3339 has it, to the second: `2026-11-23T20:25:57Z`."""
+    local = time.localtime(moment)
+    offset = time.strftime("%z", local)
+    zone = "Z" if offset == "+0000" else f"{offset[:3]}:{offset[3:]}"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", local) + zone
+
+
 def parse_stamp(text: str) -> float:
     """Seconds since the epoch, from RFC 3339 (`2026-11-23T20:25:57.123456789Z`); 0 for what is none."""
     try:

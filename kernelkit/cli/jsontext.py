@@ -24,7 +24,7 @@ class _Rules:
     parse_constant = float
 
 
-_scan = _json.make_scanner(_Rules())
+_scan = _json.make_scanner(_Rules())  # type: ignore[arg-type]
 
 
 def decode(text: str | bytes) -> Any:

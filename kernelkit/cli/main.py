@@ -134,9 +134,7 @@ ALIASES = {
     "": {"ls": "ps"},
 }
 # Docker has these and kernelkit does not: said by name, so that nobody looks for a spelling mistake.
-ABSENT = (
-    "buildx checkpoint compose config context manifest node plugin secret service stack swarm trust".split()
-)
+ABSENT = "buildx checkpoint compose config context manifest node plugin secret service stack swarm trust".split()
 GLOBAL = (
     Flag("config", STRING, "Folder of the client's configuration files", default=""),
     Flag("context", STRING, "Name of the context (only 'default')", "c"),
@@ -177,7 +175,7 @@ def command_line(words: list[str]) -> int:
     if hosts := options.many("host"):
         os.environ["KERNELKIT_SOCKET"] = _socket(hosts[-1])
     if options.text("context") not in ("", "default"):
-        raise Failure(f"context \"{options.text('context')}\" does not exist")
+        raise Failure(f'context "{options.text("context")}" does not exist')
     if options.text("config"):
         os.environ["DOCKER_CONFIG"] = options.text("config")
     if rest[:1] == ["help"]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 HUB = "docker.io"
+LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+LONGEST_NAME, LONGEST_TAG = 255, 128
 
 
 def split(name: str) -> tuple[str, str]:
@@ -41,3 +43,64 @@ def with_tag(name: str) -> str:
 def registry_of(name: str) -> str:
     """The registry that an image's name leads to."""
     return split(name)[0].partition("/")[0]
+
+
+def check(name: str) -> None:
+    """Whether this can be the name of an image; raises ValueError with what is wrong, in Docker's words.
+
+    The grammar is that of the OCI distribution specification: `[host[:port]/]path[:tag][@digest]`.
+    """
+    rest, at, digest = name.partition("@")
+    first, slash, _ = rest.partition("/")
+    has_host = slash and ("." in first or ":" in first or first == "localhost" or first != first.lower())
+    path = rest[len(first) + 1 :] if has_host else rest
+    head = path.partition(":")[0]
+    if head.lower() != head:
+        full = head if has_host or "/" in head else f"library/{head}"
+        raise ValueError(f"invalid reference format: repository name ({full}) must be lowercase")
+    head, slash, last = path.rpartition("/")
+    last, colon, tag = last.partition(":")
+    path = head + slash + last
+    if not path or (at and not _is_digest(digest)) or (colon and not _is_tag(tag)):
+        raise ValueError("invalid reference format")
+    if has_host and not _is_host(first):
+        raise ValueError("invalid reference format")
+    if not all(_is_component(part) for part in path.split("/")):
+        raise ValueError("invalid reference format")
+    if len(path) > LONGEST_NAME:
+        raise ValueError(f"repository name must not be more than {LONGEST_NAME} characters")
+
+
+def _is_component(text: str) -> bool:
+    """Lower-case letters and digits, with one dot, one or two underscores or any number of dashes between them."""
+    run = ""
+    for character in text:
+        if character in LOWER:
+            if run not in ("", ".", "_", "__") and run.strip("-"):
+                return False
+            run = ""
+        else:
+            run += character
+    return bool(text) and text[0] in LOWER and not run
+
+
+def _is_tag(text: str) -> bool:
+    good = text.isascii() and text.replace("_", "a").replace(".", "a").replace("-", "a").isalnum()
+    return good and len(text) <= LONGEST_TAG and text[0] not in ".-"
+
+
+def _is_digest(text: str) -> bool:
+    algorithm, _, digits = text.partition(":")
+    return bool(algorithm) and len(digits) >= 32 and not set(digits) - set("0123456789abcdef")
+
+
+def _is_host(text: str) -> bool:
+    host, colon, port = text.partition(":") if not text.startswith("[") else (text, "", "")
+    return bool(host) and (not colon or port.isdigit())
+
+
+def platform_json(text: str) -> str:
+    """`linux/arm64/v8` as the API wants it: one object of JSON."""
+    parts = [*text.split("/"), "", ""]
+    pairs = zip(("os", "architecture", "variant"), parts, strict=False)
+    return "{" + ",".join(f'"{key}":"{part}"' for key, part in pairs if part) + "}"

@@ -12,7 +12,7 @@ from kernelkit.cli import streams, terminal
 from kernelkit.cli.connect import connect
 from kernelkit.cli.flags import BOOL, LIST, STRING, Command, Flag
 from kernelkit.cli.http import ApiError
-from kernelkit.cli.names import with_tag
+from kernelkit.cli.names import check, with_tag
 from kernelkit.cli.output import PROGRAM, Failure, complain, say
 from kernelkit.cli.settings import create_body, refuse
 from kernelkit.cli.settings_flags import SETTINGS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kernelkit.cli.flags import Options
-    from kernelkit.cli.http import Client
+    from kernelkit.cli.http import Client, Response, Wire
 
 CANNOT_RUN, NOT_FOUND, CANNOT_INVOKE = 125, 127, 126
 
@@ -78,7 +78,8 @@ def create(client: Client, options: Options, prefix: str = PROGRAM) -> str:
     pull = options.text("pull")
     try:
         if pull not in ("always", "missing", "never", ""):
-            raise ValueError(f"invalid pull option: '{pull}': must be one of \"always\", \"missing\" or \"never\"")
+            raise ValueError(f'invalid pull option: \'{pull}\': must be one of "always", "missing" or "never"')
+        check(image.removeprefix("sha256:") if _is_id(image) else image)
         rows, columns = terminal.size(1) if options.on("tty") else (0, 0)
         body = create_body(options, image, command, [rows, columns])
     except ValueError as error:
@@ -96,6 +97,11 @@ def create(client: Client, options: Options, prefix: str = PROGRAM) -> str:
         with open(cidfile, "w", encoding="ascii") as file:
             file.write(answer["Id"])
     return str(answer["Id"])
+
+
+def _is_id(image: str) -> bool:
+    """Whether an image is named by its ID, which is no name that `check` knows."""
+    return image.startswith("sha256:") and not set(image[7:]) - set("0123456789abcdef")
 
 
 def _create(client: Client, options: Options, body: dict[str, Any], image: str, pull: str) -> Any:
@@ -135,9 +141,7 @@ def _reserve(path: str, prefix: str) -> str:
     raise failed(message) if prefix else Failure(message)
 
 
-def _stay(
-    client: Client, container: str, options: Options, attached: list[str], *, stdin: bool, keys: bytes
-) -> int:
+def _stay(client: Client, container: str, options: Options, attached: list[str], *, stdin: bool, keys: bytes) -> int:
     tty = options.on("tty")
     query = {
         "stream": True,
@@ -153,14 +157,13 @@ def _stay(
     ended = waiting.response()  # its head comes once the engine waits
     if options.on("sig-proxy"):
         streams.forward_signals(lambda name: client.post(f"{path}/kill", {"signal": name}))
+    watched = _watched(options)
+    if watched:
+        # Before the terminal is raw: it is ours, for lines and questions, until the container has started.
+        _begin(client, container, options, wire, ended)
     with terminal.Raw(wanted=tty and stdin):
-        try:
-            _start(client, container, options)
-        except ApiError:
-            wire.close()
-            if options.on("rm"):
-                ended.read()  # removed: nothing is left behind when the command has ended
-            raise
+        if not watched:
+            _begin(client, container, options, wire, ended)
         if tty and os.isatty(1):
             streams.follow_size(lambda rows, columns: client.post(f"{path}/resize", {"h": rows, "w": columns}))
         if streams.carry(wire, tty=tty, stdin=stdin, keys=keys):
@@ -168,13 +171,34 @@ def _stay(
     return exit_code(ended.json())
 
 
-def _start(client: Client, container: str, options: Options) -> None:
-    if options.on("show") or options.on("step") or options.many("without"):
-        from kernelkit.cli.steps import start  # the lessons' way of starting; the usual one needs none of it
+def _begin(client: Client, container: str, options: Options, wire: Wire, ended: Response) -> None:
+    try:
+        _start(client, container, options)
+    except BaseException as error:
+        wire.close()
+        if options.on("rm") and isinstance(error, ApiError):
+            ended.read()  # removed: nothing is left behind when the command has ended
+        raise
 
-        start(client, container, show=options.on("show"), step=options.on("step"), without=options.many("without"))
-    else:
+
+def _watched(options: Options) -> bool:
+    return options.on("show") or options.on("step") or bool(options.many("without"))
+
+
+def _start(client: Client, container: str, options: Options) -> None:
+    if not _watched(options):
         client.post(f"/containers/{container}/start")
+        return
+    from kernelkit.cli.steps import start  # the lessons' way of starting; the usual one needs none of it
+
+    start(
+        client,
+        container,
+        show=options.on("show"),
+        step=options.on("step"),
+        without=options.many("without"),
+        interactive=options.on("interactive") and not options.on("detach"),
+    )
 
 
 def exit_code(answer: dict[str, Any]) -> int:

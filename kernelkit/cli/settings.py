@@ -395,7 +395,11 @@ def _lend(network: dict[str, Any], options: Options) -> None:
         (network.get("ip"), options.text("ip"), "--ip and per-network IPv4 address"),
         (network.get("ip6"), options.text("ip6"), "--ip6 and per-network IPv6 address"),
         (network.get("mac-address"), options.text("mac-address"), "--mac-address and per-network MAC address"),
-        (network["link_local"], options.many("link-local-ip"), "--link-local-ip and per-network link-local IP addresses"),
+        (
+            network["link_local"],
+            options.many("link-local-ip"),
+            "--link-local-ip and per-network link-local IP addresses",
+        ),
     ):
         if here and said:
             raise ValueError(f"conflicting options: cannot specify both {what}")

@@ -141,7 +141,9 @@ LIFE = (
     Flag("platform", STRING, "Platform of the image, if it has several"),
     Flag("pull", STRING, 'Pull the image first ("always", "missing", "never")', default="missing"),
     Flag("quiet", BOOL, "Do not show the pull's progress", "q"),
-    Flag("restart", STRING, "What to do when the container exits (no|on-failure[:N]|always|unless-stopped)", default="no"),
+    Flag(
+        "restart", STRING, "What to do when the container exits (no|on-failure[:N]|always|unless-stopped)", default="no"
+    ),
     Flag("rm", BOOL, "Remove the container and its anonymous volumes when it exits"),
     Flag("runtime", STRING, "Runtime of the container"),
 )

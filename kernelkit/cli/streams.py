@@ -7,11 +7,10 @@ length in four, the piece (Docker Engine API, ContainerAttach).
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
+import _socket
 import os
 import select
-
-import _signal
-import _socket
 
 from kernelkit.cli import terminal
 from kernelkit.cli.http import MSG_NOSIGNAL, PIECE
@@ -24,7 +23,18 @@ if TYPE_CHECKING:
     from kernelkit.cli.http import Wire
 
 # Signals that are the program's own affair: its children, its pipes, Go's and Python's own use.
-NOT_FORWARDED = ("SIGCHLD", "SIGPIPE", "SIGURG", "SIGWINCH", "SIGKILL", "SIGSTOP", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
+NOT_FORWARDED = (
+    "SIGCHLD",
+    "SIGPIPE",
+    "SIGURG",
+    "SIGWINCH",
+    "SIGKILL",
+    "SIGSTOP",
+    "SIGSEGV",
+    "SIGBUS",
+    "SIGFPE",
+    "SIGILL",
+)
 
 
 class Frames:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PADDING, NARROWEST = 3, 10
+BAD_TEMPLATE = ("template parsing error", "template parsing error")
 FORMAT_HELP = (
     "Format output using a custom template:\n"
     "'table': print a table with column headings (default)\n"
@@ -48,7 +49,9 @@ class Row(Fields):
 
     def as_plain(self) -> dict[str, Any]:
         """The row as JSON has it: every column that needs no argument."""
-        return {name: column.value(self._item) for name, column in sorted(self._columns.items()) if column.heading != "\0"}
+        return {
+            name: column.value(self._item) for name, column in sorted(self._columns.items()) if column.heading != "\0"
+        }
 
 
 class _Headings(Fields):
@@ -77,9 +80,13 @@ def print_list(
     type_name: str,
     *,
     headings: bool = True,
+    failed: tuple[str, str] = BAD_TEMPLATE,
 ) -> None:
-    """Print a list in the form that `--format` asks for; `standard` is the template of the table. Raises Failure."""
-    write(render_list(items, columns, form, standard, type_name, headings=headings))
+    """Print a list in the form that `--format` asks for; `standard` is the template of the table.
+
+    Raises Failure, which begins with the words of `failed` when the template cannot be read, or not be rendered.
+    """
+    write(render_list(items, columns, form, standard, type_name, headings=headings, failed=failed))
 
 
 def render_list(
@@ -90,6 +97,7 @@ def render_list(
     type_name: str,
     *,
     headings: bool = True,
+    failed: tuple[str, str] = BAD_TEMPLATE,
 ) -> str:
     """The text that `print_list` prints."""
     form = form or "table"
@@ -102,13 +110,13 @@ def render_list(
     try:
         read = Template(template)
     except TemplateError as error:
-        raise Failure(f"failed to parse template: {error}") from None
+        raise Failure(f"{failed[0]}: {error}") from None
     try:
         lines = [read.render(Row(columns, item, type_name)) for item in items]
         if is_table and headings:
             lines.insert(0, read.render(_Headings(columns)))
     except TemplateError as error:
-        raise Failure(f"failed to execute template: {error}") from None
+        raise Failure(f"{failed[1]}: {error}") from None
     return aligned(lines) if is_table else "".join(line + "\n" for line in lines)
 
 
@@ -117,22 +125,21 @@ def unescape(template: str) -> str:
     return template.replace("\\t", "\t").replace("\\n", "\n")
 
 
-def aligned(lines: Iterable[str]) -> str:
-    """Lines whose cells are separated by tabs, as columns: as wide as the widest cell and three spaces, ten at least."""
+def aligned(lines: Iterable[str], narrowest: int = NARROWEST, padding: int = PADDING) -> str:
+    """Lines whose cells are separated by tabs, as columns: as wide as the widest cell and three spaces."""
     rows = [line.split("\t") for text in lines for line in text.split("\n")]
     out: list[str] = []
     for i, row in enumerate(rows):
-        cells = [cell.ljust(_width(rows, i, column)) for column, cell in enumerate(row[:-1])]
+        cells = [cell.ljust(max(_widest(rows, i, column) + padding, narrowest)) for column, cell in enumerate(row[:-1])]
         out.append("".join(cells) + row[-1] + "\n")
     return "".join(out)
 
 
-def _width(rows: list[list[str]], at: int, column: int) -> int:
-    """The width of a column: that of the widest cell in the block of neighbouring lines that have this column."""
+def _widest(rows: list[list[str]], at: int, column: int) -> int:
+    """The width of the widest cell of a column in the block of neighbouring lines that have this column."""
     first = last = at
     while first and len(rows[first - 1]) > column + 1:
         first -= 1
     while last + 1 < len(rows) and len(rows[last + 1]) > column + 1:
         last += 1
-    widest = max(len(row[column]) for row in rows[first : last + 1])
-    return max(widest + PADDING, NARROWEST)
+    return max(len(row[column]) for row in rows[first : last + 1])

@@ -52,7 +52,8 @@ class Template:
 # The tree. A node is a tuple whose first element says what it is:
 #   ("text", str)  ("print", pipe)  ("if" | "with" | "range", pipe, body, otherwise, variables)  ("set", name, pipe)
 # A pipe is a list of commands, a command a list of operands; an operand is
-#   ("dot",)  ("field", [names], column)  ("variable", name, [names])  ("literal", value)  ("call", name)  ("nested", pipe, names)
+#   ("dot",)  ("field", [names], column)  ("variable", name, [names])  ("literal", value)  ("call", name)
+#   ("nested", pipe, names)
 
 
 class _Parser:
@@ -173,7 +174,7 @@ def _tokens(code: str, column: int) -> list[Any]:
         character = code[i]
         if character in SPACE:
             i += 1
-        elif character in "\"`":
+        elif character in '"`':
             end = _end_of_quote(code, i)
             words.append(("literal", _unquote(code[i:end])))
             i = end
@@ -192,7 +193,7 @@ def _tokens(code: str, column: int) -> list[Any]:
             i += 1
         else:
             end = i + 1
-            while end < len(code) and (_is_letter(code[end]) or code[end] in ".+-" and _goes_on(code, i, end)):
+            while end < len(code) and (_is_letter(code[end]) or (code[end] in ".+-" and _goes_on(code, i, end))):
                 end += 1
             # A field right after a closing parenthesis belongs to what was in it.
             glued = character == "." and words and words[-1] == ("op", ")") and i > 0 and code[i - 1] == ")"
@@ -203,7 +204,9 @@ def _tokens(code: str, column: int) -> list[Any]:
 
 def _goes_on(code: str, start: int, at: int) -> bool:
     """A dot goes on with a path or a number; a sign only with a number's exponent."""
-    return code[at] == "." or (code[start].isdigit() and code[at - 1] in "eE")
+    if code[at] == ".":
+        return not code[start].isalpha()
+    return code[start].isdigit() and code[at - 1] in "eE"
 
 
 def _is_letter(character: str) -> bool:
@@ -366,7 +369,9 @@ class _Walk:
             except TemplateError:
                 raise
             except (TypeError, ValueError, IndexError, KeyError) as error:
-                raise TemplateError(f'template: :1: executing "" at <{head[1]}>: error calling {head[1]}: {error}') from None
+                raise TemplateError(
+                    f'template: :1: executing "" at <{head[1]}>: error calling {head[1]}: {error}'
+                ) from None
         if head[0] == "field" and (rest or piped):
             return self._path(dot, head[1], head[2], [self._operand(one, dot) for one in rest] + piped)
         if rest or piped:
@@ -404,7 +409,8 @@ class _Walk:
                 value = _field(value, name, arguments if last else [])
             except KeyError as error:
                 path = "." + ".".join(names)
-                where = column + len(".".join(names[:i]))
+                # Go puts the error of a path with several names at its second one.
+                where = column + (len(names[0]) + 1 if len(names) > 1 else 0)
                 raise TemplateError(f'template: :1:{where}: executing "" at <{path}>: {error.args[0]}') from None
         return value
 
@@ -420,7 +426,7 @@ def _field(value: Any, name: str, arguments: list[Any]) -> Any:
             return value[name]
         raise KeyError(f'map has no entry for key "{name}"')
     if value is None:
-        raise KeyError(f"nil data; no entry for key \"{name}\"")
+        raise KeyError(f'nil data; no entry for key "{name}"')
     raise KeyError(f"can't evaluate field {name} in type {gotext.type_name(value)}")
 
 
@@ -439,7 +445,9 @@ def _index(value: Any, *keys: Any) -> Any:
                 raise ValueError(f"index out of range: {key}")
             value = ord(value[key]) if isinstance(value, str) else value[key]
         else:
-            raise ValueError("index of untyped nil" if value is None else f"can't index item of type {gotext.type_name(value)}")
+            raise ValueError(
+                "index of untyped nil" if value is None else f"can't index item of type {gotext.type_name(value)}"
+            )
     return value
 
 

@@ -24,7 +24,7 @@ def size(fd: int) -> tuple[int, int]:
 
 
 class Raw:
-    """A terminal in raw mode (termios(3), cfmakeraw) for as long as the context lasts; left as it was, whatever happens.
+    """A terminal in raw mode (termios(3), cfmakeraw) while the context lasts; left as it was, whatever happens.
 
     Output post-processing is kept off as well: the container's terminal has already made CR LF of each line's end.
     """
@@ -43,8 +43,14 @@ class Raw:
             return self
         self._before = [*mode[:6], list(mode[6])]
         off_in = (
-            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR | termios.IGNCR
-            | termios.ICRNL | termios.IXON
+            termios.IGNBRK
+            | termios.BRKINT
+            | termios.PARMRK
+            | termios.ISTRIP
+            | termios.INLCR
+            | termios.IGNCR
+            | termios.ICRNL
+            | termios.IXON
         )
         mode[0] &= ~off_in
         mode[1] &= ~termios.OPOST
@@ -74,7 +80,7 @@ def parse_keys(text: str) -> bytes:
             keys += key.encode()
             continue
         letter = key.removeprefix("ctrl-")
-        if letter == key or len(letter) != 1 or not (letter.isascii() and letter.islower() or letter in "@[\\]^_"):
+        if letter == key or len(letter) != 1 or not ((letter.isascii() and letter.islower()) or letter in "@[\\]^_"):
             raise Failure(f"Unknown character: '{key}'")
         keys.append(ord(letter.upper()) & 0x1F)
     return bytes(keys)

@@ -6,7 +6,7 @@ from kernelkit.cli import progress
 from kernelkit.cli.connect import connect
 from kernelkit.cli.credentials import registry_auth
 from kernelkit.cli.flags import BOOL, STRING, Command, Flag
-from kernelkit.cli.names import registry_of, split
+from kernelkit.cli.names import check, platform_json, registry_of, split
 from kernelkit.cli.output import Failure, say
 
 TYPE_CHECKING = False
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from kernelkit.cli.http import Client
 
 
-def pull(client: Client, name: str, platform: str = "", *, fd: int = 1, quiet: bool = False, every: bool = False) -> None:
+def pull(
+    client: Client, name: str, platform: str = "", *, fd: int = 1, quiet: bool = False, every: bool = False
+) -> None:
     """Have the engine pull an image, and show how it goes on a descriptor."""
     repository, tag = split(name)
     query: dict[str, Any] = {"fromImage": repository, "tag": "" if every else tag or "latest", "platform": platform}
@@ -30,6 +32,7 @@ def pull(client: Client, name: str, platform: str = "", *, fd: int = 1, quiet: b
 def pull_one(options: Options) -> int:
     """Pull an image and print its full name."""
     name = options.arguments[0]
+    _check(name)
     repository, tag = split(name)
     if options.on("all-tags"):
         if tag:
@@ -44,6 +47,7 @@ def pull_one(options: Options) -> int:
 def push(options: Options) -> int:
     """Push an image and say under which digest it can be found."""
     name = options.arguments[0]
+    _check(name)
     repository, tag = split(name)
     every, quiet = options.on("all-tags"), options.on("quiet")
     if every and tag:
@@ -52,7 +56,7 @@ def push(options: Options) -> int:
         say("Using default tag: latest")
     query = {"tag": "" if every else tag or "latest"}
     if options.text("platform"):
-        query["platform"] = _platform_json(options.text("platform"))
+        query["platform"] = platform_json(options.text("platform"))
     headers = registry_auth(registry_of(name)) or {"X-Registry-Auth": "e30="}  # the API asks for one; this is {}
     messages = connect().request("POST", f"/images/{repository}/push", query, headers=headers).messages()
     if quiet:
@@ -63,11 +67,11 @@ def push(options: Options) -> int:
     return 0
 
 
-def _platform_json(text: str) -> str:
-    from kernelkit.cli.jsontext import encode
-
-    parts = [*text.split("/"), "", ""]
-    return encode({key: part for key, part in zip(("os", "architecture", "variant"), parts, strict=False) if part})
+def _check(name: str) -> None:
+    try:
+        check(name)
+    except ValueError as error:
+        raise Failure(str(error)) from None
 
 
 def _full(repository: str, tag: str) -> str:

@@ -1,4 +1,4 @@
-"""The values that flags take: numbers, sizes, durations, times. What is none is refused in Docker's words (ValueError)."""
+"""The values that flags take: numbers, sizes, durations. What is none is refused in Docker's words (ValueError)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def parse_decimal(text: str) -> int:
     digits = int(whole + part)
     if shift < 0 and digits % 10**-shift:
         raise ValueError("value is too precise")
-    billionths = digits * 10**shift if shift >= 0 else digits // 10**-shift
+    billionths: int = digits * 10**shift if shift >= 0 else digits // 10**-shift
     return -billionths if text.startswith("-") else billionths
 
 
@@ -73,9 +73,7 @@ def parse_size(text: str) -> int:
         return -1
     number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = text[len(number) :].strip().lower()
-    if unit.endswith("ib") and len(unit) == 3:
-        unit = unit[0]
-    elif unit.endswith("b") and len(unit) == 2:
+    if (unit.endswith("ib") and len(unit) == 3) or (unit.endswith("b") and len(unit) == 2):
         unit = unit[0]
     if not number or not number.replace(".", "", 1).isdigit():
         raise ValueError(f"invalid size: '{text}'")
@@ -123,10 +121,11 @@ def check_variable(text: str) -> None:
         raise ValueError(f"invalid environment variable: {text}")
 
 
-def check_filter(text: str) -> None:
+def parse_filter(text: str) -> str:
     """A filter: `key=value`."""
     if "=" not in text:
         raise ValueError("bad format of filter (expected name=value)")
+    return text
 
 
 def filters(conditions: list[str]) -> dict[str, dict[str, bool]]:
@@ -138,9 +137,7 @@ def filters(conditions: list[str]) -> dict[str, dict[str, bool]]:
     return found
 
 
-RESOURCES = (
-    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
-)
+RESOURCES = "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 
 
 def parse_ulimit(text: str) -> dict[str, object]:
@@ -222,8 +219,10 @@ def check_link(text: str) -> None:
 def check_sysctl(text: str) -> None:
     """A kernel parameter that belongs to a namespace, with its value."""
     name, equals, _ = text.partition("=")
-    known = ("kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni "
-             "kernel.shm_rmid_forced").split()
+    known = (
+        "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni "
+        "kernel.shm_rmid_forced"
+    ).split()
     if not equals or not (name in known or name.startswith(("net.", "fs.mqueue."))):
         raise ValueError(f"sysctl '{text}' is not allowed")
 

@@ -218,7 +218,12 @@ class Ledger:
             self._write(first + i, started + i * each, each, 0)
 
     def fork(self, operation: Operation, seq: int, *, child: object) -> Any:
-        """Perform an operation that returns twice; in the process where it returns `child` its end is not noted."""
+        """Perform an operation that returns twice; in the process where it returns `child` its end is not noted.
+
+        The gate is asked, and cannot leave it out: there would be nobody for the rest.
+        """
+        if self._gate:
+            self._gate(seq)
         self.announce(seq)
         try:
             answer = operation.perform()

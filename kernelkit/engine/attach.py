@@ -12,6 +12,16 @@ from kernelkit.host.channel import Attach, Resize
 DEFAULT_KEYS = b"\x10\x11"  # ctrl-p ctrl-q
 
 
+def check(container: Container) -> None:
+    """Refuse, by Conflict, a container whose streams nobody can join now."""
+    if container.state.paused:
+        raise Conflict(f"Container {container.id} is paused, unpause the container before attach.")
+    if container.state.status == "restarting":
+        raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
+    if container.state.status not in ("created", "exited", "running"):
+        raise Conflict(f"cannot attach to a {container.state.status} container")
+
+
 def attach(engine: Engine, container: Container, connection: int, wish: Attach) -> None:
     """Hand over a client's connection; it waits for the start when the container has not been started yet.
 

@@ -11,8 +11,8 @@ from kernelkit.engine import checks, mountpoints, names, settings
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, new_id, now
 from kernelkit.errors import Conflict, InvalidRequest, NotFound
+from kernelkit.image.catalogue import Image
 from kernelkit.image.reference import Reference
-from kernelkit.image.store import Image
 
 ATTEMPTS = 16  # at a name that is free
 
@@ -105,7 +105,7 @@ def _image(engine: Engine, name: str, platform: str) -> Image:
 def _familiar(name: str) -> str:
     """The name as people write it, its tag shown."""
     try:
-        return Reference.parse(name).familiar
+        return Reference.parse(name).familiar()
     except InvalidRequest:
         return name
 

@@ -161,8 +161,8 @@ def _process(engine: Engine, execution: Execution, found: Facts) -> tuple[Json, 
             "bounding": capabilities, "effective": held, "permitted": held, "inheritable": [], "ambient": []
         },
     }
-    unfiltered = config.get("Privileged") or found.seccomp is None
-    return process, None if unfiltered else seccomp_profile.compiled(found.seccomp)
+    filtered = None if config.get("Privileged") else found.seccomp
+    return process, seccomp_profile.compiled(filtered) if filtered else None
 
 
 def _job(execution: Execution, stages: list[Stage]) -> Job:

@@ -12,14 +12,16 @@ import os
 import queue
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from kernelkit.engine.bell import Bell
 from kernelkit.trace import Ledger, Step, load, save
 
 REMEMBERED = 64  # records kept in memory
+BEHIND = 65536  # steps waiting for one listener
 CALM = 0.05  # seconds to wait before writing: a burst of starts goes first
 
 
@@ -38,12 +40,35 @@ class Record:
 
     def read(self) -> list[dict[str, Any]]:
         """The record as JSON objects, numbered from 1."""
-        found = [*self._before]
+        return [{**step, "seq": number} for number, step in enumerate([*self._before, *self._steps()], 1)]
+
+    def since_start(self) -> list[dict[str, Any]]:
+        """The same without how the image came, numbered from 1: as whoever looks on at a start counts them."""
+        return [{**step, "seq": number} for number, step in enumerate(self._steps(), 1)]
+
+    def _steps(self) -> Iterator[dict[str, Any]]:
         for steps, ledger in self._parts:
             if ledger:
                 ledger.fill(steps)
-            found += (step.as_json() for step in steps)
-        return [{**step, "seq": number} for number, step in enumerate(found, 1)]
+            yield from (step.as_json() for step in steps)
+
+
+class Listener:
+    """Somebody's queue of steps, and the bell that rings when there are some."""
+
+    def __init__(self) -> None:
+        self.bell = Bell()
+        self._queue: deque[dict[str, Any]] = deque(maxlen=BEHIND)
+
+    def put(self, step: dict[str, Any]) -> None:
+        """Queue a step; who is too far behind loses the oldest ones."""
+        self._queue.append(step)
+        self.bell.ring()
+
+    def take(self) -> list[dict[str, Any]]:
+        """All that have been queued since the last time."""
+        self.bell.hush()
+        return [self._queue.popleft() for _ in range(len(self._queue))]
 
 
 class Records:
@@ -53,7 +78,7 @@ class Records:
         self._pulls = pulls
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._lock = threading.Lock()
-        self._listeners: list[queue.SimpleQueue[dict[str, Any]]] = []
+        self._listeners: list[Listener] = []
         self._unsaved: queue.SimpleQueue[Record] = queue.SimpleQueue()
         threading.Thread(target=self._save_all, name="records", daemon=True).start()
 
@@ -86,6 +111,11 @@ class Records:
                     listener.put({"container": record.container, **step})
         self._unsaved.put(record)
 
+    def tell(self, step: Step) -> None:
+        """Tell the listeners of a step that belongs to no container: of a pull."""
+        for listener in list(self._listeners):
+            listener.put({"container": "", **step.as_json()})
+
     def of(self, container: str, folder: Path) -> list[dict[str, Any]]:
         """A container's record, from memory or from its folder; empty when there is none."""
         with self._lock:
@@ -112,15 +142,22 @@ class Records:
         with self._lock:
             return next(reversed(self._records), "")
 
+    def find(self, word: str) -> str:
+        """The id, by its beginning, of a container that is gone and whose record is still in memory; or nothing."""
+        with self._lock:
+            near = [identity for identity in self._records if word and identity.startswith(word)]
+        return near[0] if len(near) == 1 else ""
+
     @contextlib.contextmanager
-    def listen(self) -> Iterator[queue.SimpleQueue[dict[str, Any]]]:
-        """A queue that gets every step from now on, as a JSON object with its container's id."""
-        mine: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    def listen(self) -> Iterator[Listener]:
+        """A listener that gets every step from now on, as a JSON object with its container's id."""
+        mine = Listener()
         self._listeners.append(mine)
         try:
             yield mine
         finally:
             self._listeners.remove(mine)
+            mine.bell.close()
 
     def _save_all(self) -> None:
         while True:

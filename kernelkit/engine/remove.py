@@ -9,8 +9,9 @@ import signal
 
 from kernelkit.engine import stop, volumes
 from kernelkit.engine.engine import Engine
-from kernelkit.engine.model import Container
-from kernelkit.errors import Conflict, KernelkitError
+from kernelkit.engine.model import NEVER, Container
+from kernelkit.engine.start import Watch, start
+from kernelkit.errors import Conflict, KernelkitError, NotModified
 from kernelkit.kernel.files import MoveToTrash
 from kernelkit.trace import Trace
 
@@ -20,8 +21,10 @@ def remove(engine: Engine, container: Container, *, force: bool = False, with_vo
     if container.state.running:
         if not force:
             what = "paused" if container.state.paused else container.state.status
-            how = "unpause and then stop the container before removal or force remove" if what == "paused" else (
-                "stop the container before removing or force remove"
+            how = (
+                "unpause and then stop the container before removal or force remove"
+                if what == "paused"
+                else ("stop the container before removing or force remove")
             )
             name = container.name or container.short_id
             raise Conflict(f'cannot remove container "/{name}": container is {what}: {how}')
@@ -36,6 +39,19 @@ def remove(engine: Engine, container: Container, *, force: bool = False, with_vo
             if mount.get("Type") == "volume":
                 with contextlib.suppress(KernelkitError):
                     volumes.remove_anonymous(engine, mount["Name"])
+
+
+def start_or_remove(engine: Engine, container: Container, watch: Watch | None = None) -> None:
+    """Start it; when that fails and it was to be removed at its end, this is its end. Raises what `start` raises."""
+    never_ran = container.state.started_at == NEVER
+    try:
+        start(engine, container, watch)
+    except (NotModified, Conflict):
+        raise
+    except KernelkitError:
+        if container.host_config.get("AutoRemove") and never_ran:
+            remove_ended(engine, container)
+        raise
 
 
 def remove_ended(engine: Engine, container: Container) -> None:

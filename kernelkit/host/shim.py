@@ -243,12 +243,14 @@ class Shim:
         os.close(descriptors[0])
         job: Job = pickle.loads(memoryview(memory)[Ledger.size(wish.steps) :])
         streams = Streams(self._loop, None, stdin_once=True)
-        if wish.attach:
-            streams.attach(descriptors[1], wish.attach)
         process = self._start(job, Ledger(memory), streams)
         if isinstance(process, Failed):
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)  # and not shut down: the engine tells this client what went wrong
             self._send(ExecStarted(wish.process, 0, process.seq, process.errno, process.error))
             return
+        if wish.attach:
+            streams.attach(descriptors[1], wish.attach)
         self._execs[wish.process] = process
         self._send(ExecStarted(wish.process, process.pid))
         self._loop.watch(process.pidfd, select.EPOLLIN, lambda _: self._exec_ended(wish.process))
@@ -279,11 +281,17 @@ def _clone(job: Job, ledger: Ledger) -> tuple[int, int]:
 
 
 def _ask(gate: int) -> Callable[[int], bool]:
-    """Before each operation, tell the engine its number and wait for its word: one byte, `k` to skip it."""
+    """Before each operation, tell the engine its number and wait for its word: one byte, `k` to skip it.
+
+    An engine that says nothing and closes its end wants no more of it.
+    """
 
     def ask(seq: int) -> bool:
         os.write(gate, seq.to_bytes(4, "little"))
-        return os.read(gate, 1) != b"k"
+        word = os.read(gate, 1)
+        if not word:
+            raise OSError(errno.ECANCELED, "the start was aborted")
+        return word != b"k"
 
     return ask
 
@@ -312,6 +320,7 @@ def _become(
         for number, moved in [(number, _move_up(fd)) for number, fd in promised]:
             os.dup2(moved, number, inheritable=False)
         ledger.perform(job.operations, job.first)
+        raise OSError(errno.ENOEXEC, "the exec was left out: there is no program")
     except BaseException as error:
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
         with contextlib.suppress(OSError):

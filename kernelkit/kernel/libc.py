@@ -127,6 +127,16 @@ def setdomainname(name: str) -> None:
     _answer(_libc.setdomainname(encoded, len(encoded)), name)
 
 
+def inotify_init1(flags: int) -> int:
+    """Make a descriptor that tells of changes to files: inotify_init1(2)."""
+    return _answer(_libc.inotify_init1(flags), "")
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> int:
+    """Be told of these changes to a file or in a directory: inotify_add_watch(2)."""
+    return _answer(_libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(mask)), path)
+
+
 def syscall(number: int, *arguments: Any, filename: str = "") -> int:
     """Make a system call that has no wrapper: syscall(2)."""
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]

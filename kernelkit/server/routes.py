@@ -1,8 +1,8 @@
-"""The Docker Engine API as a table, in the order of its own documentation."""
+"""The Docker Engine API as a table, in the order of its own documentation; at the end what is ours."""
 
 from __future__ import annotations
 
-from kernelkit.server import system
+from kernelkit.server import containers, executions, host, images, networks, record, system, volumes
 from kernelkit.server.router import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -11,6 +11,57 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/version", system.version),
     ("GET", "/info", system.about),
     ("GET", "/events", system.events),
+    ("GET", "/system/df", system.disk_use),
+    ("POST", "/auth", system.login),
+    # containers
+    ("GET", "/containers/json", containers.list_all),
+    ("POST", "/containers/create", containers.create),
+    ("POST", "/containers/prune", containers.prune),
+    ("GET", "/containers/{id}/json", containers.inspect),
+    ("GET", "/containers/{id}/top", containers.processes),
+    ("GET", "/containers/{id}/logs", containers.logs),
+    ("GET", "/containers/{id}/stats", containers.usage),
+    ("POST", "/containers/{id}/resize", containers.resize),
+    ("POST", "/containers/{id}/start", containers.start),
+    ("POST", "/containers/{id}/stop", containers.stop_one),
+    ("POST", "/containers/{id}/restart", containers.restart),
+    ("POST", "/containers/{id}/kill", containers.kill),
+    ("POST", "/containers/{id}/update", containers.change),
+    ("POST", "/containers/{id}/rename", containers.rename),
+    ("POST", "/containers/{id}/pause", containers.pause),
+    ("POST", "/containers/{id}/unpause", containers.unpause),
+    ("POST", "/containers/{id}/attach", containers.attach),
+    ("POST", "/containers/{id}/wait", containers.wait),
+    ("DELETE", "/containers/{id}", containers.remove),
+    # programs run in them
+    ("POST", "/containers/{id}/exec", executions.create),
+    ("POST", "/exec/{id}/start", executions.start),
+    ("POST", "/exec/{id}/resize", executions.resize),
+    ("GET", "/exec/{id}/json", executions.inspect),
+    # images
+    ("GET", "/images/json", images.list_all),
+    ("POST", "/images/create", images.create),
+    ("GET", "/images/search", images.search),
+    ("POST", "/images/prune", images.prune),
+    ("GET", "/images/{name...}/json", images.inspect),
+    ("GET", "/images/{name...}/history", images.history),
+    ("POST", "/images/{name...}/tag", images.tag),
+    ("DELETE", "/images/{name...}", images.remove),
+    # networks
+    ("GET", "/networks", networks.list_all),
+    ("POST", "/networks/create", networks.create),
+    ("POST", "/networks/prune", networks.prune),
+    ("GET", "/networks/{id}", networks.inspect),
+    ("DELETE", "/networks/{id}", networks.remove),
+    ("POST", "/networks/{id}/connect", networks.connect),
+    ("POST", "/networks/{id}/disconnect", networks.disconnect),
+    # volumes
+    ("GET", "/volumes", volumes.list_all),
+    ("POST", "/volumes/create", volumes.create),
+    ("POST", "/volumes/prune", volumes.prune),
+    ("GET", "/volumes/{name}", volumes.inspect),
+    ("DELETE", "/volumes/{name}", volumes.remove),
+    # what is not there, said in the words that clients go by
     ("GET", "/plugins", system.no_plugins),
     ("GET", "/plugins/{name...}/json", system.no_plugin),
     *(
@@ -19,4 +70,12 @@ ROUTES: tuple[Route, ...] = (
         for method in ("GET", "POST", "DELETE")
         for rest in ("", "/{rest...}")
     ),
+    # ours
+    ("GET", "/kernelkit/host", host.about),
+    ("POST", "/kernelkit/shell", host.shell),
+    ("POST", "/kernelkit/perform", host.perform),
+    ("GET", "/kernelkit/trace", record.newest),
+    ("GET", "/kernelkit/trace/{id}", record.of_container),
+    ("GET", "/kernelkit/trace/{id}/script", record.as_script),
+    ("POST", "/kernelkit/containers/{id}/start", record.start),
 )

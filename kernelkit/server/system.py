@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from kernelkit.engine import info
+from kernelkit.engine import df, info
+from kernelkit.engine import login as logging_in
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.events import matches
 from kernelkit.engine.when import moment
@@ -81,3 +82,13 @@ def no_plugins(engine: Engine, request: Request) -> Answer:
 def no_plugin(engine: Engine, request: Request) -> Answer:
     """There are no plugins."""
     raise NotFound(f'plugin "{request["name"]}" not found')
+
+
+def disk_use(engine: Engine, request: Request) -> Answer:
+    """`docker system df`."""
+    return as_json(df.disk_use(engine))
+
+
+def login(engine: Engine, request: Request) -> Answer:
+    """`docker login`."""
+    return as_json({"Status": logging_in.login(engine, request.json()), "IdentityToken": ""})

@@ -1,0 +1,56 @@
+"""Leaves operations out of a start, by stage or by name, to see what they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kernelkit.errors import InvalidRequest
+from kernelkit.trace import STAGES, Stage, Step
+
+LEFT_OUT = "left out"
+NEEDED = ("Fork", "Clone")  # they make the processes that perform the rest
+
+
+def without(stages: Sequence[Stage], names: frozenset[str]) -> list[Step]:
+    """All steps of these stages in order: those to be performed numbered from 1, those left out 0 and saying so.
+
+    InvalidRequest, with what there is, for a name that means nothing here.
+    """
+    there = {type(op).__name__ for stage in stages for op in stage.operations}
+    _check(names, there, {stage.name for stage in stages if stage.operations})
+    steps, number = [], 0
+    for stage in stages:
+        for operation in stage.operations:
+            name = type(operation).__name__
+            if name not in NEEDED and names & {stage.name, name}:
+                steps.append(Step(0, stage.name, stage.actor, stage.where, operation, error=LEFT_OUT))
+            else:
+                number += 1
+                steps.append(Step(number, stage.name, stage.actor, stage.where, operation))
+    return steps
+
+
+def remaining(stages: Sequence[Stage], steps: Iterable[Step]) -> list[Stage]:
+    """The stages with those operations only that are to be performed."""
+    kept = iter(steps)
+    return [Stage(s.name, s.actor, s.where, tuple(op for op in s.operations if next(kept).seq)) for s in stages]
+
+
+def summary(steps: Iterable[Step]) -> str:
+    """What was left out, each kind of operation once, with how many there were."""
+    counts: dict[str, int] = {}
+    for step in steps:
+        name = type(step.operation).__name__
+        counts[name] = counts.get(name, 0) + 1
+    return ", ".join(name if count == 1 else f"{name} ({count} times)" for name, count in counts.items())
+
+
+def _check(names: frozenset[str], operations: set[str], stages: set[str]) -> None:
+    for name in sorted(names):
+        if name in NEEDED:
+            raise InvalidRequest(f"'{name}' cannot be left out: it makes the process that performs the rest")
+        if name not in operations and name not in stages:
+            known = (
+                f"stages: {', '.join(s for s in STAGES if s in stages)}; operations: {', '.join(sorted(operations))}"
+            )
+            raise InvalidRequest(f"there is no stage or operation '{name}' to leave out of this start", known)

@@ -1,0 +1,4 @@
+"""placeholder"""
+def script(steps: list[dict[str, object]]) -> str:
+    """placeholder"""
+    return ""

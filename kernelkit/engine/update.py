@@ -1,0 +1,70 @@
+"""Changes the limits and the restart policy of a container, running or not: `docker update`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernelkit.container import cgroup
+from kernelkit.container.spec import Facts, User, resources
+from kernelkit.engine import checks
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container
+from kernelkit.errors import Conflict, InvalidRequest
+from kernelkit.trace import Trace
+
+# What can be changed; 0 and "" mean "leave it", as Docker's client sends them for what was not said.
+LIMITS = (
+    "BlkioWeight", "CpuShares", "NanoCpus", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "Memory",
+    "MemoryReservation", "MemorySwap", "PidsLimit",
+)  # fmt: skip
+
+Json = dict[str, Any]
+
+
+def update(engine: Engine, container: Container, body: Json) -> None:
+    """Set what `body`, a part of Docker's `HostConfig`, says; InvalidRequest, Conflict, OSError leave it as it was."""
+    changes = {key: body[key] for key in LIMITS if body.get(key)}
+    for key, value in changes.items():
+        if not isinstance(value, str if key.startswith("Cpuset") else int):
+            raise InvalidRequest(f"invalid JSON: '{key}' has the wrong type")
+    policy = body.get("RestartPolicy") or {}
+    with container.lock:
+        before = container.host_config
+        after = {**before, **changes}
+        if policy.get("Name"):
+            after["RestartPolicy"] = {
+                "Name": policy["Name"],
+                "MaximumRetryCount": policy.get("MaximumRetryCount") or 0,
+            }
+            if before["AutoRemove"] and policy["Name"] != "no":
+                raise InvalidRequest("Restart policy cannot be updated because AutoRemove is enabled for the container")
+        if container.removed or container.state.status in ("removing", "dead"):
+            raise Conflict(f"Cannot update container {container.id}: Container is marked for removal")
+        if not changes.get("MemorySwap") and 0 < before["MemorySwap"] < changes.get("Memory", 0):
+            raise InvalidRequest(
+                "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same "
+                "time"
+            )
+        checks.limits(after)
+        checks.restart(after["RestartPolicy"], auto_remove=after["AutoRemove"])
+        if container.state.running and changes:
+            _apply(engine, container, _resources(before), _resources(after))
+        container.host_config = after
+        engine.state.save(container, settings=True)
+    engine.events.container(container, "update")
+
+
+def _resources(host: Json) -> Json:
+    """The limits of these settings, without what devices may be used, which no update changes."""
+    found = resources(host, Facts("", "", "", User(), (), ""))
+    return {key: value for key, value in found.items() if key != "devices"}
+
+
+def _apply(engine: Engine, container: Container, before: Json, after: Json) -> None:
+    changed = {key: value for key, value in after.items() if before.get(key) != value}
+    trace = Trace()
+    try:
+        for operation in cgroup.update(changed, engine.layout, engine.cgroup_path(container.id), before):
+            trace.perform("create", operation)
+    finally:
+        engine.records.add(container.id, trace.steps, engine.folder(container.id))

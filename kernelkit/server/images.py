@@ -1,0 +1,90 @@
+"""Images over HTTP: pulled, listed, named, removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from kernelkit.engine import images
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.fetch import Fetch
+from kernelkit.errors import InvalidRequest, KernelkitError
+from kernelkit.image.credentials import Credentials
+from kernelkit.image.reference import Reference
+from kernelkit.server.messages import Answer, Request, Stream, as_json, empty, line
+
+
+def create(engine: Engine, request: Request) -> Answer:
+    """`POST /images/create`: a pull, and the progress of it."""
+    name, tag = request.text("fromImage"), request.text("tag")
+    if not name:
+        raise InvalidRequest("neither 'fromImage' nor 'fromSrc' says where the image is to come from")
+    if tag:
+        name = f"{name}@{tag}" if ":" in tag else f"{Reference.parse(name).familiar_repository}:{tag}"
+    header = request.headers.get("x-registry-auth", "")
+    credentials = Credentials.from_header(header)
+    fetch = Fetch(engine, Reference.parse(name), request.text("platform"), credentials or None)
+    return progress(fetch.messages())
+
+
+def progress(messages: Iterator[dict[str, Any]]) -> Stream:
+    """Messages as a stream; an error before the first is the answer's own, a later one is the last message."""
+    first = next(messages, None)
+
+    def lines() -> Iterator[bytes]:
+        try:
+            for message in chain([first] if first is not None else [], messages):
+                yield line(message)
+        except (KernelkitError, OSError) as error:
+            yield line({"errorDetail": {"message": str(error)}, "error": str(error)})
+
+    return Stream(lines())
+
+
+def list_all(engine: Engine, request: Request) -> Answer:
+    """`GET /images/json`."""
+    filters = request.filters()
+    if request.text("filter"):
+        filters.setdefault("reference", []).append(request.text("filter"))
+    shared = request.flag("shared-size")
+    found = images.listing(engine, filters, everything=request.flag("all"), shared=shared)
+    if request.version >= (1, 44):
+        for image in found:
+            del image["VirtualSize"]
+    return as_json(found)
+
+
+def inspect(engine: Engine, request: Request) -> Answer:
+    """`GET /images/{name}/json`."""
+    found = images.inspect(engine, images.find(engine, request["name"]))
+    if request.version >= (1, 44):
+        del found["VirtualSize"]
+    return as_json(found)
+
+
+def history(engine: Engine, request: Request) -> Answer:
+    """`GET /images/{name}/history`."""
+    return as_json(images.history(engine, images.find(engine, request["name"])))
+
+
+def tag(engine: Engine, request: Request) -> Answer:
+    """`POST /images/{name}/tag`."""
+    images.tag(engine, images.find(engine, request["name"]), request.text("repo"), request.text("tag"))
+    return empty(201)
+
+
+def remove(engine: Engine, request: Request) -> Answer:
+    """`DELETE /images/{name}`."""
+    force, keep_parents = request.flag("force"), request.flag("noprune")
+    return as_json(images.remove(engine, request["name"], force=force, prune=not keep_parents))
+
+
+def prune(engine: Engine, request: Request) -> Answer:
+    """`POST /images/prune`."""
+    return as_json(images.prune(engine, request.filters()))
+
+
+def search(engine: Engine, request: Request) -> Answer:
+    """`GET /images/search`: what only Docker Hub can answer."""
+    raise InvalidRequest("search is not supported by kernelkit: look for images on https://hub.docker.com")

@@ -32,10 +32,11 @@ from kernelkit.image.http import LARGEST_ANSWER, Broken, Connection
 from kernelkit.image.layer import MarkRemoved, Unpacked, UnpackLayer
 from kernelkit.image.lock import locked
 from kernelkit.image.manifest import Descriptor, Manifest, Platform
-from kernelkit.image.places import Places
+from kernelkit.image.places import HUB_URL, Places
 from kernelkit.image.reference import HUB, Reference
 from kernelkit.image.registry import Registry
-from kernelkit.image.store import Removed, Store, remove_tree
+from kernelkit.image.store import Removed, Store
+from kernelkit.kernel.rm import remove_tree
 from kernelkit.kernel.sync import Rename, SyncFileSystem
 from kernelkit.trace import Operation, Trace
 
@@ -132,7 +133,8 @@ class Pull:
         errors: list[KernelkitError] = []
         for base in bases:
             host = base.partition("://")[2]
-            own = host == self.reference.domain or (self.reference.domain == HUB and base == bases[-1])
+            hub = HUB_URL if HUB_URL in bases else bases[-1]
+            own = host == self.reference.domain or (self.reference.domain == HUB and base == hub)
             given = self._credentials if own and self._credentials is not None else None
             registry = Registry(
                 base,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from kernelkit.image.layer import KeepLayer, MarkRemoved, Unpacked
 from kernelkit.image.lock import locked
 from kernelkit.image.manifest import Descriptor, Manifest
 from kernelkit.image.reference import Reference
+from kernelkit.kernel.rm import remove_tree
 from kernelkit.kernel.sync import Rename, SyncFileSystem
 from kernelkit.trace import Trace
 
@@ -372,11 +372,6 @@ def replace(path: Path, content: bytes) -> None:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-
-
-def remove_tree(path: Path) -> None:
-    """Delete a tree now, as far as that goes."""
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

@@ -50,7 +50,8 @@ def pack(
     with view.opened(directories) as roots, view.opened(below) as under:
         packer = _Packer(layer, made)
         status = os.fstat(roots[0])
-        if prefix or (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != (0o755, 0, 0):
+        is_plain = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o755, 0, 0)
+        if prefix or not (_is_same_directory(roots[0], under[0]) if under else is_plain):
             yield header(prefix or b"./", DIRECTORY, status, mtime=int(status.st_mtime) if prefix else 0)
         yield from packer.tree(roots, under, prefix)
         yield packer.rest() + END

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 
 from kernelkit.kernel.libc import unshare
 from kernelkit.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from kernelkit.kernel.rm import remove_tree
 from kernelkit.kernel.tar import (
     BLOCK_DEVICE,
     CHARACTER,
@@ -70,6 +70,15 @@ def untar(stream: Stream, directory: str, limits: Limits = Limits(), keep: Filte
 
     What was written before an error stays: the caller throws the directory away.
     """
+    root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return unpack(stream, Tree(root), limits, keep)
+    finally:
+        os.close(root)
+
+
+def unpack(stream: Stream, tree: Tree, limits: Limits = Limits(), keep: Filter | None = None) -> Written:
+    """Unpack an archive into a tree, which is closed at the end; raises BadArchive, OSError."""
     written = Written()
     failure: list[BaseException] = []
 
@@ -77,31 +86,27 @@ def untar(stream: Stream, directory: str, limits: Limits = Limits(), keep: Filte
         try:
             unshare(CLONE_FS)
             os.umask(0)
-            with_root(written)
+            write_all()
         except BaseException as error:
             failure.append(error)
-
-    def with_root(written: Written) -> None:
-        root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        tree = Tree(root)
-        try:
-            for entry in read(stream):
-                written.entries += 1
-                written.size += entry.stored
-                if written.entries > limits.entries or written.size > limits.size:
-                    raise BadArchive(
-                        f"the archive unpacks to more than is allowed: {limits.size} bytes, {limits.entries} entries"
-                    )
-                parent, name = split(entry.name)
-                if keep and not keep(entry, parent, name):
-                    stream.skip(entry.stored)
-                    continue
-                tree.write(entry, parent, name, stream)
-            tree.finish()
-            stream.drain()
         finally:
             tree.close()
-            os.close(root)
+
+    def write_all() -> None:
+        for entry in read(stream):
+            written.entries += 1
+            written.size += entry.stored
+            if written.entries > limits.entries or written.size > limits.size:
+                raise BadArchive(
+                    f"the archive unpacks to more than is allowed: {limits.size} bytes, {limits.entries} entries"
+                )
+            parent, name = split(entry.name)
+            if keep and not keep(entry, parent, name):
+                stream.skip(entry.stored)
+                continue
+            tree.write(entry, parent, name, stream)
+        tree.finish()
+        stream.drain()
 
     thread = threading.Thread(target=work, name="untar")
     thread.start()
@@ -144,9 +149,15 @@ def _clean(path: bytes) -> bytes:
 
 @dataclass
 class Tree:
-    """A directory that entries are written into; `root` is a descriptor of it."""
+    """A directory that entries are written into: `base` below what the descriptor `root` is of.
+
+    Links lead to where a process with that root directory would get.  With `keep_kinds`, a directory is not replaced by
+    something else, nor something else by a directory.
+    """
 
     root: int
+    base: bytes = b""
+    keep_kinds: bool = False
     _open: dict[bytes, int] = field(default_factory=dict)
     _times: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # directory -> mode if special, mtime
     _stale: bool = False
@@ -159,8 +170,9 @@ class Tree:
             self.close()
         if not name:
             if entry.kind == DIRECTORY:
-                os.chmod(".", entry.mode & 0o777, dir_fd=self.root)
-                self._attributes_of_directory(entry, b"", b".", self.root)
+                root = self.directory(b"")
+                os.chmod(".", entry.mode & 0o777, dir_fd=root)
+                self._attributes_of_directory(entry, b"", b".", root)
             stream.skip(entry.stored)
             return
         directory = self.directory(parent)
@@ -179,7 +191,7 @@ class Tree:
             raise BadArchive(f"'{shown(entry.name)}' is of a kind that is not known: {kind!r}")
 
     def directory(self, path: bytes) -> int:
-        """A descriptor of a directory below the root, made with its parents where it is missing; stays this tree's."""
+        """A descriptor of a directory below the base, made with its parents where it is missing; stays this tree's."""
         fd = self._open.get(path)
         if fd is None:
             fd = self._open[path] = self._find(path)
@@ -189,7 +201,7 @@ class Tree:
         """Give directories the times and special modes that could not be given while they were being filled."""
         for path, (mode, mtime) in self._times.items():
             try:
-                fd = openat2(self.root, os.fsdecode(path) or ".", os.O_RDONLY | os.O_DIRECTORY, 0, _RESOLVE)
+                fd = openat2(self.root, self._path(path), os.O_RDONLY | os.O_DIRECTORY, 0, _RESOLVE)
             except OSError:
                 continue  # another entry has taken its place
             try:
@@ -211,9 +223,11 @@ class Tree:
         there = path
         while True:
             try:
-                fd = openat2(self.root, os.fsdecode(there) or ".", os.O_PATH | os.O_DIRECTORY, 0, _RESOLVE)
+                fd = openat2(self.root, self._path(there), os.O_PATH | os.O_DIRECTORY, 0, _RESOLVE)
                 break
             except FileNotFoundError:
+                if not there:
+                    raise
                 there, _, name = there.rpartition(b"/")
                 missing.append(name)
             except OSError as error:
@@ -230,11 +244,14 @@ class Tree:
             fd = below
         return fd
 
+    def _path(self, path: bytes) -> str:
+        return os.fsdecode(self.base + b"/" + path if self.base and path else self.base or path) or "."
+
     def _file(self, entry: Entry, name: bytes, directory: int, stream: Stream) -> None:
         try:
             fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=directory)
         except FileExistsError:
-            self._remove(name, directory)
+            self._remove(name, directory, entry)
             fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=directory)
         try:
             if entry.parts is not None:
@@ -259,7 +276,7 @@ class Tree:
             if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
                 os.chmod(name, entry.mode & 0o777, dir_fd=directory)
             else:
-                self._remove(name, directory)
+                self._remove(name, directory, entry)
                 os.mkdir(name, entry.mode & 0o777, dir_fd=directory)
         self._attributes_of_directory(entry, parent + b"/" + name if parent else name, name, directory)
 
@@ -285,7 +302,7 @@ class Tree:
                 old, new = os.lstat(target, dir_fd=source), os.lstat(name, dir_fd=directory)
                 if os.path.samestat(old, new):  # a link to itself, or the same one again
                     return
-                self._remove(name, directory)
+                self._remove(name, directory, entry)
                 os.link(target, name, src_dir_fd=source, dst_dir_fd=directory, follow_symlinks=False)
         except (FileNotFoundError, PermissionError) as error:
             raise BadArchive(f"'{shown(entry.name)}' links to '{shown(entry.link)}': {error.strerror}") from None
@@ -296,7 +313,7 @@ class Tree:
         try:
             os.symlink(entry.link, name, dir_fd=directory)
         except FileExistsError:
-            self._remove(name, directory)
+            self._remove(name, directory, entry)
             os.symlink(entry.link, name, dir_fd=directory)
         self._own_and_date(entry, name, directory)
 
@@ -306,7 +323,7 @@ class Tree:
         try:
             os.mknod(name, mode, device, dir_fd=directory)
         except FileExistsError:
-            self._remove(name, directory)
+            self._remove(name, directory, entry)
             os.mknod(name, mode, device, dir_fd=directory)
         except PermissionError:
             return  # in a user namespace; a container gets its devices from the engine
@@ -319,10 +336,15 @@ class Tree:
             os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=directory, follow_symlinks=False)
 
-    def _remove(self, name: bytes, directory: int) -> None:
+    def _remove(self, name: bytes, directory: int, entry: Entry) -> None:
         """Make room for an entry that comes a second time, as something else perhaps."""
-        if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
-            shutil.rmtree(name, dir_fd=directory)
+        is_directory = stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode)
+        if self.keep_kinds and is_directory != (entry.kind == DIRECTORY):
+            kinds = ("directory", "non-directory") if is_directory else ("non-directory", "directory")
+            place = "/" + os.fsdecode(self.base).strip("/")
+            raise BadArchive(f'cannot overwrite {kinds[0]} "{shown(entry.name)}" with {kinds[1]} "{place}"')
+        if is_directory:
+            remove_tree(name, directory)
             self._stale = True  # among the open directories may be one that has just gone
         else:
             os.unlink(name, dir_fd=directory)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernelkit.engine.changes import compare
+from kernelkit.kernel.rm import remove_tree
 
 
 @pytest.fixture
@@ -74,3 +75,5 @@ def test_a_tree_may_be_deeper_than_python_goes(folder: Path) -> None:
     assert lines[:3] == ["A /top", "A /top/d", "A /top/d/d"]
     assert len(lines) == 1502
     assert lines[-1].endswith("/d/end")
+    remove_tree(str(folder / "upper"))
+    assert not (folder / "upper").exists()

@@ -1,3 +1,3 @@
-"""A container engine that remembers every request it makes to the kernel."""
+"""kernelkit: a container engine that remembers every request it makes to the kernel."""
 
 __version__ = "0.1.0"

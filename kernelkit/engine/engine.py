@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kernelkit.container.cgroup import Layout
     from kernelkit.engine.exec import Execution
     from kernelkit.host.link import Link
+    from kernelkit.host.practice import Facts
     from kernelkit.host.uplink import Uplink
     from kernelkit.image.store import Store
 
@@ -33,11 +34,13 @@ class Engine:
     link: Link
     layout: Layout
     bounding: frozenset[str]
-    uplink: Uplink | None
+    host: Facts
+    uplink: Uplink
 
     def __init__(self, home: Path, store: Store) -> None:
         self.home = home
         self.store = store
+        self.origin = ""  # the embedded registry's URL
         home.mkdir(parents=True, exist_ok=True)
         self.state = Book(home / "state.db")
         self.events = Events(self.state.events(), self.state.note_event)
@@ -45,17 +48,15 @@ class Engine:
         self.trash = home / "trash"
         self.trash_has_grown = threading.Event()
         self.attached: dict[str, list[tuple[int, Attach]]] = {}  # container -> clients who wait for its start
+        self.building: dict[str, int] = {}  # container -> pid of what is performing its start, while somebody steps
         self.executions: dict[str, Execution] = {}
         self.pauses: dict[str, float] = {}  # container -> seconds before its latest restart
         self.started_at: dict[str, float] = {}  # container -> seconds since the epoch
         self._answers: dict[str, tuple[str, queue.SimpleQueue[Any]]] = {}
 
-    def join(
-        self, link: Link, layout: Layout, bounding: frozenset[str], cgroups: str, uplink: Uplink | None = None
-    ) -> None:
-        """Work on this host: `bounding` the capabilities it can give, `cgroups` where containers' cgroups go."""
-        self.link, self.layout, self.bounding, self.uplink = link, layout, bounding, uplink
-        self._cgroups = cgroups
+    def join(self, link: Link, layout: Layout, bounding: frozenset[str], host: Facts, uplink: Uplink) -> None:
+        """Work on this host: `bounding` are the capabilities it can give."""
+        self.link, self.layout, self.bounding, self.host, self.uplink = link, layout, bounding, host, uplink
 
     def folder(self, container_id: str) -> Path:
         """Where a container's own files are."""
@@ -63,7 +64,7 @@ class Engine:
 
     def cgroup_path(self, container_id: str) -> str:
         """A container's cgroup, below the mount point of each hierarchy."""
-        return f"{self._cgroups}/{container_id}"
+        return f"{self.host.cgroups}/{container_id}"
 
     def ask(self, container: str, message: object, descriptors: tuple[int, ...], key: str) -> Any:
         """Send a container's shim a message and wait for the answer that bears this key; None when there is none."""

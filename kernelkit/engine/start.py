@@ -1,44 +1,49 @@
 """Starts a container: settings → specification → plan → performed by init, shim and child, and remembered.
 
-    find out     users, devices, volumes, namespaces to share
-    hold         an address in each network, the published ports
-    compile      the OCI specification, the plan
-    perform      limits here, the rest over there
-    note         running; or undone, and why
+find out     users, devices, volumes, namespaces to share
+hold         an address in each network, the published ports
+compile      the OCI specification, the plan
+perform      limits here, the rest over there
+note         running; or undone, and why
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from mmap import mmap
+from typing import Any
 
 from kernelkit.container import plan, seccomp_profile, spec
+from kernelkit.container.nat import Publication
 from kernelkit.container.overlay import Stack
-from kernelkit.engine import endpoints, facts, finish
+from kernelkit.engine import endpoints, facts, finish, omit
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.engine.records import Record
 from kernelkit.errors import Conflict, NotModified, OperationFailed
-from kernelkit.host.channel import Failed, Job, LogSettings, pack
-from kernelkit.trace import Ledger, Operation, Stage, Step, number
+from kernelkit.host.channel import Bye, Failed, Job, LogSettings, Signal, pack
+from kernelkit.trace import Ledger, Operation, Stage, Step, Trace, explain
 
 Gate = Callable[[int], bool]
+Json = dict[str, Any]
 
 
 @dataclass
 class Watch:
-    """Somebody who looks on: `ready` gets the planned steps, `gate` is asked before each; `left_out` are names.
+    """Somebody who looks on: `ready` gets the planned steps, those left out, the ledger and the record.
 
-    `socket` is the gate's other end, for the processes that perform what the engine does not.
+    `gate`, if there is one, is asked before each operation; `socket` is its other end, for the processes that perform
+    what the engine does not. `left_out` are names of stages and operations.
     """
 
-    ready: Callable[[Sequence[Step], Ledger], None]
-    gate: Gate
-    socket: int
+    ready: Callable[[Sequence[Step], Sequence[Step], Ledger, Record], None]
+    gate: Gate | None = None
+    socket: int = -1
     left_out: frozenset[str] = frozenset()
 
 
@@ -55,6 +60,7 @@ def start(engine: Engine, container: Container, watch: Watch | None = None) -> N
             record, steps, answer = _perform(engine, container, inputs, watch)
             if isinstance(answer, Failed):
                 raise _explain(container, steps, answer)
+            _lead_in(engine, container, record, inputs.publications)
         except BaseException as error:
             finish.undo(engine, container)
             container.state.error = str(error)
@@ -68,6 +74,21 @@ def start(engine: Engine, container: Container, watch: Watch | None = None) -> N
         engine.state.save(container)
         engine.events.container(container, "start")
         engine.records.publish(record)
+
+
+def _lead_in(engine: Engine, container: Container, record: Record, publications: Sequence[Publication]) -> None:
+    """Open the real machine's ports, now that somebody is behind them; if that fails, end who is."""
+    trace = Trace()
+    try:
+        for operation in engine.uplink.publish(publications):
+            trace.perform("nat", operation, where="machine")
+    except OSError as error:
+        engine.link.send(container.id, Signal(signal.SIGKILL))
+        engine.link.send(container.id, Bye())
+        engine.link.forget(container.id)
+        raise OperationFailed(f"publish ports on the real machine: {explain(error)}") from None
+    finally:
+        record.extend(trace.steps)
 
 
 def _check(container: Container) -> None:
@@ -99,7 +120,7 @@ def _inputs(engine: Engine, container: Container) -> plan.Inputs:
         etc={f"{folder}/{name}": text for name, text in etc.items()},
         files=_files(specification),
         endpoints=held.endpoints,
-        publications=held.publications,
+        publications=engine.uplink.inner(held.publications),
         stdin=bool(config.get("OpenStdin")),
         window=_window(host),
     )
@@ -110,26 +131,38 @@ def _perform(
 ) -> tuple[Record, list[Step], int | Failed]:
     """Have the plan performed; the record, its steps, and the pid of the program or what failed."""
     stages = plan.start(inputs)
-    planned = number(stages)
-    stages, left_out = _leave_out(stages, watch.left_out if watch else frozenset())
-    steps = number(stages)
+    whole = omit.without(stages, watch.left_out if watch else frozenset())
+    stages = omit.remaining(stages, whole)
+    steps = [step for step in whole if step.seq]
     job, here = _job(engine, container, inputs, stages)
     memory = pack(job, Ledger.size(len(steps)))
+    gate = watch.gate if watch else None
     try:
         shared = mmap(memory, Ledger.size(len(steps)))
-        ledger = Ledger(shared, watch.gate if watch else None)
+        ledger = Ledger(shared, gate)
         record = engine.records.begin(container.id, engine.folder(container.id), container.image_id)
-        record.extend(steps, ledger)
-        record.extend(left_out)
+        record.extend(whole, ledger)
         if watch:
-            watch.ready(planned, ledger)
-        ledger.perform(here, 1)
+            watch.ready(steps, [step for step in whole if not step.seq], ledger, record)
+        failed = _perform_here(ledger, here)
+        if failed:
+            return record, whole, failed
+        if gate:
+            gate(job.fork_seq)
         attached = engine.attached.pop(container.id, [])
-        gate = watch.socket if watch else -1
-        answer = engine.link.start(container.id, job, memory, len(steps), attached, gate)
+        answer = engine.link.start(container.id, job, memory, len(steps), attached, watch.socket if watch else -1)
     finally:
         os.close(memory)
-    return record, steps, answer if isinstance(answer, Failed) else answer.pid
+    return record, whole, answer if isinstance(answer, Failed) else answer.pid
+
+
+def _perform_here(ledger: Ledger, operations: Sequence[Operation]) -> Failed | None:
+    """What the engine does itself; what failed, if something did."""
+    try:
+        ledger.perform(operations, 1)
+    except OSError as error:
+        return Failed(ledger.failed, error.errno or 0, explain(error))
+    return None
 
 
 def _job(
@@ -162,23 +195,6 @@ def _job(
     return job, here
 
 
-def _leave_out(stages: list[Stage], names: frozenset[str]) -> tuple[list[Stage], list[Step]]:
-    """The stages without what was to be left out, by stage or operation name; and those steps, said to be left out."""
-    if not names:
-        return stages, []
-    kept, gone = [], []
-    for stage in stages:
-        for operation in stage.operations:
-            if {stage.name, type(operation).__name__} & names and stage.actor != "init":
-                step = Step(0, stage.name, stage.actor, stage.where, operation, error="left out")
-                gone.append(step)
-        remaining = tuple(
-            op for op in stage.operations if stage.actor == "init" or not {stage.name, type(op).__name__} & names
-        )
-        kept.append(Stage(stage.name, stage.actor, stage.where, remaining))
-    return kept, gone
-
-
 def _log(engine: Engine, container: Container, options: dict[str, str]) -> LogSettings:
     sizes = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
     text = options.get("max-size", "").lower().removesuffix("b")
@@ -186,21 +202,23 @@ def _log(engine: Engine, container: Container, options: dict[str, str]) -> LogSe
     return LogSettings(os.fspath(engine.folder(container.id) / "log"), size, int(options.get("max-file", "1")))
 
 
-def _files(specification: spec.Json) -> frozenset[str]:
+def _files(specification: Json) -> frozenset[str]:
     binds = (mount for mount in specification["mounts"] if mount["type"] == "bind")
     return frozenset(mount["destination"] for mount in binds if not os.path.isdir(mount["source"]))
 
 
-def _window(host: spec.Json) -> tuple[int, int]:
+def _window(host: Json) -> tuple[int, int]:
     rows, columns = (host.get("ConsoleSize") or [0, 0])[:2]
     return int(rows), int(columns)
 
 
 def _explain(container: Container, steps: Sequence[Step], failed: Failed) -> OperationFailed:
     """Docker's words and exit code for a program that cannot be run; for any other step, which one and why."""
-    step = next((s for s in steps if s.seq == failed.seq), None)
+    step = next((s for s in steps if s.seq == failed.seq), None) if failed.seq else None
     words = [*(container.config.get("Entrypoint") or []), *(container.config.get("Cmd") or [])]
     program = words[0] if words else ""
+    gone = [step for step in steps if step.error == omit.LEFT_OUT]
+    missing = f"left out: {omit.summary(gone)}" if gone else ""
     task = "failed to create task for container: failed to create shim task: OCI runtime create failed"
     if step and type(step.operation).__name__ == "Exec":
         found = "executable file not found in $PATH" if "/" not in program else f"stat {program}: {failed.error}"
@@ -210,9 +228,10 @@ def _explain(container: Container, steps: Sequence[Step], failed: Failed) -> Ope
         else:
             found, code = _lower(os.strerror(failed.errno)), 126
         name = json.dumps(program)
-        return OperationFailed(f"{task}: unable to start container process: exec: {name}: {found}: unknown", "", code)
+        said = f"{task}: unable to start container process: exec: {name}: {found}: unknown"
+        return OperationFailed(said, missing, code)
     said = f"step {failed.seq} ({step.stage}): {step.operation.shell()}" if step else "the shim"
-    return OperationFailed(f"{task}: {said}: {failed.error}: unknown")
+    return OperationFailed(f"{task}: {said}: {failed.error}: unknown", missing)
 
 
 def _lower(text: str) -> str:

@@ -2,9 +2,9 @@
 
     the real machine                     the practice host
     ────────────────                     ─────────────────
-    keeper ── fork ──▶ init (process 1) ──▶ engine, shims, containers
+    keeper ── clone ─▶ init (process 1) ──▶ engine, shims, containers
       waits for init's end, then takes back the little that the kernel does not throw away by itself:
-      cgroup directories and forwarding switches
+      cgroup directories, the cable's rules, the forwarding switch
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kernelkit.errors import KernelkitError, Unavailable
 from kernelkit.home import Home
-from kernelkit.host import practice
-from kernelkit.host.channel import Channel
+from kernelkit.host.channel import OUTSIDE, PROMISED, READY
 from kernelkit.host.init import Init
 from kernelkit.host.practice import Practice
 from kernelkit.trace import explain
 
-PATIENCE = 30.0  # seconds for the engine to answer after a boot
-
-Serve = Callable[[Practice, Channel, int], None]
+PATIENCE = 30.0  # seconds for a host to be gone
 
 
-def up(home: Home, serve: Serve) -> bool:
+def up(home: Home, mode: str, engine: Sequence[str]) -> bool:
     """Have the host running: boot it unless it runs; False when it did already.
 
-    `serve(practice, channel to init, descriptor to say "ready" on)` becomes the engine. Raises what kept it from starting.
+    `engine` are the words of the engine's program. Raises what kept it from starting.
     """
     home.run.mkdir(parents=True, exist_ok=True)
     with _locked(home.run / "boot.lock"):
@@ -44,7 +41,7 @@ def up(home: Home, serve: Serve) -> bool:
             return False
         read, write = os.pipe()
         if os.fork() == 0:
-            _daemon(home, serve, read, write)
+            _keeper(home, mode, engine, write)
         os.close(write)
         with open(read) as pipe:
             said = pipe.readline().strip()
@@ -54,15 +51,22 @@ def up(home: Home, serve: Serve) -> bool:
 
 
 def down(home: Home) -> bool:
-    """Switch the host off and wait until it is gone; False when it was not running."""
+    """Switch the host off and wait until it is gone; False when it was not running.
+
+    Raises Unavailable when it does not go.
+    """
     pid = init_pid(home)
     if not pid:
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
-    # The keeper holds this lock for as long as there is something left to take back.
-    with _locked(home.run / "host.lock"):
-        return True
+    # The keeper holds the lock for as long as there is something left to take back.
+    until = time.monotonic() + PATIENCE
+    while init_pid(home):
+        if time.monotonic() > until:
+            raise Unavailable(f"the practice host does not end: process {pid}", f"see {home.run / 'host.log'}")
+        time.sleep(0.005)
+    return True
 
 
 def answers(home: Home) -> bool:
@@ -77,8 +81,7 @@ def answers(home: Home) -> bool:
 
 def init_pid(home: Home) -> int:
     """The pid of the running host's init, on the real machine; 0 when the host is down."""
-    lock = home.run / "host.lock"
-    with contextlib.suppress(OSError), lock.open() as file:
+    with contextlib.suppress(OSError), (home.run / "host.lock").open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -87,71 +90,90 @@ def init_pid(home: Home) -> int:
     return 0
 
 
-def _daemon(home: Home, serve: Serve, read: int, ready: int) -> None:
-    """The keeper: leaves the caller's terminal, makes the host, stays until it is gone."""
+def _keeper(home: Home, mode: str, engine: Sequence[str], ready: int) -> None:
+    """Leaves the caller's terminal, makes the host, stays until it is gone."""
+    log = home.run / "host.log"
     try:
-        os.close(read)
         os.setsid()
-        _quiet(home.run / "host.log", ready)
-        ready = fcntl.fcntl(ready, fcntl.F_DUPFD_CLOEXEC, 64)
+        _quiet(log, ready)
         with _locked(home.run / "host.lock"):
-            _keep(home, serve, ready)
+            _keep(home, mode, engine)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.write(ready, f"start the practice host: {_words(error)}\n".encode())
+        _say(_words(error))
         traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(0)
 
 
-def _keep(home: Home, serve: Serve, ready: int) -> None:
-    host = practice.prepare(home)
+def _keep(home: Home, mode: str, engine: Sequence[str]) -> None:
+    host = Practice(home, mode)
     try:
+        host.prepare()
         pid = host.fork()
         if pid == 0:
-            _be_init(host, serve, ready)
-        os.close(ready)
+            _be_init(host, engine)
         (home.run / "init.pid").write_text(str(pid))
-        host.connect(pid)
+        try:
+            host.connect(pid)
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
+        os.close(READY)  # from here on it is init's to say how it goes
         os.waitpid(pid, 0)
     finally:
+        for path in (home.run / "init.pid", home.run / "host.json", home.socket, *(home.run / "shims").glob("*")):
+            path.unlink(missing_ok=True)
         host.take_back()
-        for name in ("init.pid", "docker.sock"):
-            (home.run / name).unlink(missing_ok=True)
 
 
-def _be_init(host: Practice, serve: Serve, ready: int) -> None:
+def _be_init(host: Practice, engine: Sequence[str]) -> None:
     try:
         host.furnish()
-        Init(lambda channel: serve(host, channel, ready)).run()
+        Init(engine, end_all=host.mode == "real").run()
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.write(ready, f"start the practice host: {_words(error)}\n".encode())
+        _say(_words(error))
         traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(0)
+
+
+def _say(problem: str) -> None:
+    """Tell whoever waits for the host why it does not come up."""
+    with contextlib.suppress(OSError):
+        os.write(READY, f"start the practice host: {problem}\n".encode())
 
 
 def _words(error: BaseException) -> str:
     return str(error) if isinstance(error, KernelkitError) else explain(error)
 
 
-def _quiet(log: Path, keep: int) -> None:
-    """Standard input from nowhere, what is said into the log; no descriptor of the caller's stays open."""
-    null = os.open("/dev/null", os.O_RDONLY)
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def _quiet(log: Path, ready: int) -> None:
+    """Standard input from nowhere, what is said into the log, and no other descriptor of the caller's stays open.
+
+    The promised numbers are taken at once, so that nothing else can come to lie on them.
+    """
+    ready = fcntl.fcntl(ready, fcntl.F_DUPFD_CLOEXEC, PROMISED)
+    null = fcntl.fcntl(os.open("/dev/null", os.O_RDWR), fcntl.F_DUPFD_CLOEXEC, PROMISED)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    out = fcntl.fcntl(out, fcntl.F_DUPFD_CLOEXEC, PROMISED)
     for number, fd in ((0, null), (1, out), (2, out)):
         os.dup2(fd, number)
+    for number in range(3, PROMISED):
+        os.dup2(null, number, inheritable=False)
+    os.dup2(ready, READY, inheritable=False)
+    outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(outside, OUTSIDE, inheritable=False)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != keep:
+        if int(name) >= PROMISED:
             with contextlib.suppress(OSError):
                 os.close(int(name))
 
 
 @contextlib.contextmanager
-def _locked(path: Path):  # type: ignore[no-untyped-def]
+def _locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -159,12 +181,3 @@ def _locked(path: Path):  # type: ignore[no-untyped-def]
         yield
     finally:
         os.close(file)
-
-
-def wait_ready(home: Home) -> None:
-    """Wait until an engine answers; Unavailable when none does in time."""
-    until = time.monotonic() + PATIENCE
-    while not answers(home):
-        if time.monotonic() > until:
-            raise Unavailable("the engine does not answer", f"see {home.run / 'host.log'}")
-        time.sleep(0.02)

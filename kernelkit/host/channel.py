@@ -21,6 +21,12 @@ from kernelkit.trace import Operation
 
 LARGEST = 65536  # bytes of one message; plans travel in shared memory instead
 
+# Descriptors of the keeper and its children that have a number of their own; others begin at PROMISED.
+ENGINE = 3  # the engine's end of its channel to init
+READY = 4  # where the first engine says "ready", and whoever fails before that says why
+OUTSIDE = 10  # the real machine's network namespace
+PROMISED = 16
+
 
 @dataclass(frozen=True)
 class Start:

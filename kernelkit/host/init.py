@@ -3,7 +3,7 @@
 It has one thread and everything imported that a shim or a container's child will use, so a fork of it is at work in
 well under a millisecond.  It knows nothing of containers.
 
-    init ─┬─ engine           forked again whenever it ends
+    init ─┬─ engine           a program of its own, started again whenever it ends
           └─ shim, shim, …    one for each Start message
 """
 
@@ -16,24 +16,29 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from kernelkit.host import shim
-from kernelkit.host.channel import Channel, Start
+from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Start
 
 RESPAWN_PAUSE = 0.2  # seconds between an engine's end and the next one's start
-
-Serve = Callable[[Channel], None]
+SHORT = 2.0  # seconds: an engine that ends sooner has not been of use
+GIVE_UP = 3  # so many such in a row, and there will be no other
 
 
 class Init:
-    """The loop of process 1."""
+    """The loop of process 1; `end_all` has it end the processes that are left, where no kernel does that for it."""
 
-    def __init__(self, serve: Serve) -> None:
-        self._serve = serve
+    def __init__(self, engine: Sequence[str], *, end_all: bool = False) -> None:
+        self._program = list(engine)
+        self._end_all = end_all
         self._engine = 0
         self._channel: Channel | None = None
         self._stopping = False
+        self._started_at = 0.0
+        self._short_lives = 0
 
     def run(self) -> None:
         """Fork, collect, until told to stop (SIGTERM) or the engine leaves on purpose (exit code 0)."""
@@ -47,6 +52,7 @@ class Init:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._stop)
         self._start_engine()
+        os.close(READY)
         while not self._stopping:
             poll = select.poll()
             poll.register(wake_read, select.POLLIN)
@@ -58,6 +64,8 @@ class Init:
                     self._collect()
                 elif self._channel:
                     self._answer()
+        if self._end_all:
+            _end_descendants()
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
@@ -67,11 +75,17 @@ class Init:
         pid = os.fork()
         if pid == 0:
             _be_child()
-            ours.close()
-            gc.enable()
-            _run(lambda: self._serve(theirs))
+            _run(lambda: self._become_engine(theirs))
         theirs.close()
         self._engine, self._channel = pid, ours
+        self._started_at = time.monotonic()
+
+    def _become_engine(self, channel: Channel) -> None:
+        os.dup2(channel.fileno(), ENGINE, inheritable=True)
+        for number in (READY, OUTSIDE):
+            with contextlib.suppress(OSError):
+                os.set_inheritable(number, True)
+        os.execv(self._program[0], self._program)
 
     def _answer(self) -> None:
         assert self._channel
@@ -100,11 +114,24 @@ class Init:
             if pid == 0:
                 return
             if pid == self._engine:
-                if os.waitstatus_to_exitcode(status) == 0:
+                short = time.monotonic() - self._started_at < SHORT
+                self._short_lives = self._short_lives + 1 if short else 0
+                if os.waitstatus_to_exitcode(status) == 0 or self._short_lives == GIVE_UP:
                     self._stopping = True
                     return
                 time.sleep(RESPAWN_PAUSE)
                 self._start_engine()
+
+
+def _end_descendants() -> None:
+    """End all that has come from us, however deep: who loses its parent becomes our child."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while pids := children.read_text().split():
+        for pid in map(int, pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, 0)
 
 
 def _be_child() -> None:
@@ -124,8 +151,6 @@ def _run(work: Callable[[], None]) -> None:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:
         with contextlib.suppress(BaseException):
-            import traceback
-
             traceback.print_exc()
     finally:
         os._exit(code)

@@ -148,6 +148,19 @@ class StartSession:
 
 
 @dataclass(frozen=True)
+class BecomeSubreaper:
+    """Be the one to whom descendants come when their parents are gone, as to a process 1: PR_SET_CHILD_SUBREAPER(2const)."""
+
+    def perform(self) -> None:
+        """Ask prctl(2)."""
+        libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
+
+    def shell(self) -> str:
+        """No command of a shell does it."""
+        return ": become the reaper of all descendants"
+
+
+@dataclass(frozen=True)
 class Exec:
     """Become another program: execve(2). The last operation of every container."""
 

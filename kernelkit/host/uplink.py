@@ -1,0 +1,212 @@
+"""The practice host's way out: a cable to the real machine, which forwards and translates for it.
+
+    the real machine                                   the practice host
+    kk1a2b3c4d  10.244.7.1/30 ═════ cable ═════ 10.244.7.2/30  uplink
+    nft: source addresses out, published ports in
+
+A published port is led in twice: by the real machine to the practice host, and by the practice host to the container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kernelkit.container import nat
+from kernelkit.container.nat import Publication
+from kernelkit.errors import Conflict, Unavailable
+from kernelkit.kernel.files import WriteFile
+from kernelkit.kernel.ip import AddAddress, AddRoute, AddVeth, DeleteLink, SetLinkUp
+from kernelkit.kernel.nft import RunNft
+from kernelkit.trace import Operation, Trace
+
+SPACE = ipaddress.ip_network("10.244.0.0/16")  # cables get their addresses here, four each
+INSIDE = "uplink"  # the cable's end in the practice host
+SWITCH = Path("/proc/sys/net/ipv4/ip_forward")
+NOTES = Path("/run/kernelkit-forwarding")  # who needs the switch, and what it was before
+
+_ORDER = -1 if sys.byteorder == "little" else 1
+
+Port = tuple[str, str, int]  # protocol, address, number
+
+
+@dataclass(frozen=True)
+class Cable:
+    """The cable: the name of its outer end, the addresses of both, the real machine's table of rules for it."""
+
+    link: str
+    outer: str
+    inner: str
+    prefix: int
+    table: str
+
+    def outside(self, pid: int) -> list[Operation]:
+        """On the real machine: lay it to the network namespace of that process, translate for it."""
+        network = str(ipaddress.ip_network(f"{self.outer}/{self.prefix}", strict=False))
+        return [
+            AddVeth(self.link, INSIDE, str(pid)),
+            AddAddress(self.link, f"{self.outer}/{self.prefix}"),
+            SetLinkUp(self.link),
+            # A packet for 127.0.0.1 may then leave by this cable, and come back: `localhost:PORT` is led inside.
+            WriteFile(f"/proc/sys/net/ipv4/conf/{self.link}/route_localnet", "1"),
+            *nat.table(self.table),
+            *nat.masquerade(network, self.link, table=self.table),
+        ]
+
+    def inside(self) -> list[Operation]:
+        """In the practice host: its end, and the way out through it."""
+        return [
+            AddAddress(INSIDE, f"{self.inner}/{self.prefix}"),
+            SetLinkUp(INSIDE),
+            AddRoute("default", self.outer, INSIDE),
+        ]
+
+    def removal(self) -> list[Operation]:
+        """On the real machine, when the practice host is gone: the kernel would take the cable, but at its leisure."""
+        return [RunNft(f"delete table ip {self.table}\n"), DeleteLink(self.link)]
+
+
+def choose(mark: str) -> Cable:
+    """A cable for the home with this mark: addresses that no route of this machine leads to. Unavailable without."""
+    taken = list(_routes(Path("/proc/net/route").read_text()))
+    first = int(mark, 16) % (1 << 14)
+    for number in range(1 << 14):
+        offset = (first + number) % (1 << 14) * 4
+        network = ipaddress.ip_network((int(SPACE.network_address) + offset, 30))
+        if not any(network.overlaps(other) for other in taken):
+            outer, inner = map(str, network.hosts())
+            return Cable(f"kk{mark}", outer, inner, 30, f"kernelkit-{mark}")
+    raise Unavailable(f"every address in {SPACE} is in use on this machine")
+
+
+def _routes(text: str) -> Iterator[ipaddress.IPv4Network]:
+    """The networks in /proc/net/route, the default route left out: hexadecimal in the machine's own byte order."""
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        destination, mask = (int.from_bytes(bytes.fromhex(fields[i])[::_ORDER], "big") for i in (1, 7))
+        if mask:
+            yield ipaddress.ip_network((destination, mask.bit_count()))
+
+
+class Forwarding:
+    """The machine's switch for passing packets on: on while any home needs it, then as it was before."""
+
+    def __init__(self, mark: str) -> None:
+        self._mine = NOTES / mark
+
+    def hold(self) -> None:
+        """Switch it on, noting what it was."""
+        with _notes():
+            others = [note for note in NOTES.iterdir() if note != self._mine and note.name != "lock"]
+            before = others[0].read_text() if others else SWITCH.read_text().strip()
+            self._mine.write_text(before)
+            if SWITCH.read_text().strip() != "1":
+                Trace().perform("boot", WriteFile(os.fspath(SWITCH), "1"))
+
+    def release(self) -> None:
+        """We need it no more; the last one sets it back."""
+        if not self._mine.exists():
+            return
+        with _notes():
+            before = self._mine.read_text()
+            self._mine.unlink()
+            last = not any(note.name != "lock" for note in NOTES.iterdir())
+            if last and before == "0":
+                Trace().perform("down", WriteFile(os.fspath(SWITCH), "0"))
+            if last:
+                (NOTES / "lock").unlink()
+                NOTES.rmdir()
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[None]:
+    while True:
+        NOTES.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(NOTES / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            break
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        NOTES.mkdir(mode=0o700, exist_ok=True)
+        yield
+    finally:
+        os.close(lock)
+
+
+class Uplink:
+    """The engine's side: published ports, held so that no other program takes them, and led inside.
+
+    The engine stands in the real machine's network namespace; without a cable it and its containers' host are one.
+    """
+
+    def __init__(self, cable: Cable | None) -> None:
+        self._cable = cable
+        self._held: dict[Port, socket.socket] = {}
+        self._lock = threading.Lock()
+
+    def take(self, ports: Iterable[Port]) -> None:
+        """Hold all of these or none; Conflict in Docker's words when somebody else has one."""
+        taken: list[Port] = []
+        with self._lock:
+            for port in ports:
+                try:
+                    self._held[port] = _bind(port)
+                except OSError as error:
+                    for earlier in taken:
+                        self._held.pop(earlier).close()
+                    protocol, address, number = port
+                    what = "listen tcp4" if protocol == "tcp" else "listen udp4"
+                    why = (error.strerror or str(error)).lower()
+                    raise Conflict(f"{what} {address}:{number}: bind: {why}") from None
+                taken.append(port)
+
+    def free(self, ports: Iterable[Port]) -> None:
+        """Give them back; one that is not held is left alone."""
+        with self._lock:
+            for port in ports:
+                held = self._held.pop(port, None)
+                if held:
+                    held.close()
+
+    def inner(self, publications: Sequence[Publication]) -> tuple[Publication, ...]:
+        """As the practice host sees them: whatever address a packet came for, it arrives at the cable's end."""
+        if not self._cable:
+            return tuple(publications)
+        return tuple(replace(publication, host_ip="") for publication in publications)
+
+    def publish(self, publications: Sequence[Publication]) -> list[Operation]:
+        """The plan, for the real machine, that leads these ports to the practice host."""
+        if not self._cable:
+            return []
+        return nat.publish(self._outer(publications), table=self._cable.table, where="")
+
+    def unpublish(self, publications: Sequence[Publication]) -> list[Operation]:
+        """The plan that takes that back."""
+        if not self._cable:
+            return []
+        return nat.unpublish(self._outer(publications), table=self._cable.table, where="")
+
+    def _outer(self, publications: Sequence[Publication]) -> list[Publication]:
+        assert self._cable
+        return [replace(p, address=self._cable.inner, port=p.host_port) for p in publications]
+
+
+def _bind(port: Port) -> socket.socket:
+    """A socket that holds a port and never listens: the rules lead packets away before they get to it."""
+    protocol, address, number = port
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    held = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+    try:
+        held.bind((address or "0.0.0.0", number))
+    except OSError:
+        held.close()
+        raise
+    return held

@@ -1,0 +1,109 @@
+"""The engine's process: `python -m kernelkit.server.daemon`, started by the practice host's init.
+
+    descriptor 3    the channel to init, which forks shims
+    descriptor 4    where to say "ready", for the first engine of a host
+    descriptors 7, 8    made here: netlink sockets of the practice host's network
+    descriptor 10   the real machine's network namespace, into which this process moves
+
+Registries, published ports and `localhost` are the real machine's, as whoever typed the command expects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+from kernelkit.embedded import recipes
+from kernelkit.embedded import registry as embedded
+from kernelkit.engine import hear, networks, origin, remove
+from kernelkit.engine.engine import Engine
+from kernelkit.home import Home
+from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel
+from kernelkit.host.link import Link
+from kernelkit.host.practice import Facts
+from kernelkit.host.uplink import Uplink
+from kernelkit.image.store import Store
+from kernelkit.kernel.capability import bounding
+from kernelkit.kernel.hierarchies import read_layout
+from kernelkit.kernel.netlink import open_host_sockets
+from kernelkit.kernel.unshare import JoinNamespace
+from kernelkit.server.serve import Server
+from kernelkit.trace import Trace
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Be the engine of `KERNELKIT_HOME` until SIGTERM or until its host ends."""
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    home = Home.default()
+    facts = Facts.load(home)
+    engine = Engine(home.path, Store(home.path))
+    engine.origin = _serve_embedded(home, facts)
+    _leave(facts)
+    _join(engine, home, facts)
+    server = Server(engine, _listen(home))
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.stop).start())
+    threading.Thread(target=remove.empty_trash, args=(engine,), name="trash", daemon=True).start()
+    engine.trash_has_grown.set()
+    origin.make_ahead(engine)
+    with contextlib.suppress(OSError):
+        os.write(READY, b"ready\n")
+        os.close(READY)
+    server.run()
+    engine.close()
+    logging.shutdown()
+    os._exit(0)  # threads that wait for clients would keep us
+
+
+def _serve_embedded(home: Home, facts: Facts) -> str:
+    """Start the embedded registry, in the practice host's network; its URL."""
+    address = facts.cable.inner if facts.cable else "127.0.0.1"
+    registry = embedded.serve(recipes.directory(home.path), address)
+    registry.start()
+    return registry.url
+
+
+def _leave(facts: Facts) -> None:
+    """Keep two sockets of the host's network, and go where registries and users are."""
+    open_host_sockets()
+    if facts.cable:
+        # Before any thread that matters: setns(2) moves one thread, and the threads it makes later.
+        Trace().perform("boot", JoinNamespace("net", f"/proc/self/fd/{OUTSIDE}"))
+
+
+def _join(engine: Engine, home: Home, facts: Facts) -> None:
+    shims = home.run / "shims"
+    shims.mkdir(exist_ok=True)
+    channel = Channel(socket.socket(fileno=ENGINE))
+    link = Link(channel, os.fspath(shims), lambda container, message: hear.hear(engine, container, message))
+    engine.join(link, read_layout(), bounding(), facts, Uplink(facts.cable))
+    networks.prepare(engine)
+    hear.find_survivors(engine)
+
+
+def _listen(home: Home) -> socket.socket:
+    """The socket that DOCKER_HOST names, for its owner alone; it appears when it already listens."""
+    new = home.run / "docker.new"
+    new.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.fspath(new))
+    os.chmod(new, 0o600)
+    listener.listen(128)
+    os.rename(new, home.socket)
+    return listener
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception as error:
+        log.exception("the engine does not start")
+        with contextlib.suppress(OSError):
+            os.write(READY, f"start the engine: {error}\n".encode())
+        sys.exit(1)

@@ -63,6 +63,8 @@ IFA_LOCAL = 2
 IFA_BROADCAST = 4
 IFA_F_NODAD = 2
 
+IPV6_SWITCH = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
+
 NEW = NLM_F_CREATE | NLM_F_EXCL
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
@@ -344,6 +346,26 @@ class AddRoute(Request):
     def about(self) -> str:
         """Where to, and by which way."""
         return f"route {self.destination} via {self.gateway or self.link}"
+
+
+@dataclass(frozen=True)
+class DisableIpv6:
+    """Have no link of this network namespace speak IPv6; a kernel that cannot is told nothing."""
+
+    def perform(self) -> None:
+        """Write the switch that stands for all links, those to come too."""
+        try:
+            switch = os.open(IPV6_SWITCH, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            os.write(switch, b"1")
+        finally:
+            os.close(switch)
+
+    def shell(self) -> str:
+        """As echo says it."""
+        return f"echo 1 > {IPV6_SWITCH}"
 
 
 def _send(fd: int, operations: Sequence[Request]) -> list[OSError | None]:

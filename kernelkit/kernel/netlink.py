@@ -47,6 +47,7 @@ NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
 
 SIOCGIFINDEX = 0x8933  # netdevice(7)
+SIOCGSKNS = 0x894C  # linux/sockios.h
 
 HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -96,6 +97,26 @@ def connect(protocol: int) -> int:
     made.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
     made.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
     return made.detach()
+
+
+def open_host_sockets() -> None:
+    """Have this process find, at `HOST_ROUTE` and `HOST_NETFILTER`, sockets of the network namespace it is in now."""
+    for descriptor, protocol in ((HOST_ROUTE, NETLINK_ROUTE), (HOST_NETFILTER, NETLINK_NETFILTER)):
+        _place(descriptor, protocol)
+
+
+def open_machine_socket() -> None:
+    """Have this process find, at `MACHINE_NETFILTER`, a socket of the network namespace it is in now.
+
+    To close a netfilter socket just after something was deleted takes 10 to 20 milliseconds: the kernel waits until
+    nobody uses the deleted thing any more. One that stays open spares that.
+    """
+    _place(MACHINE_NETFILTER, NETLINK_NETFILTER)
+
+
+def namespace(fd: int) -> int:
+    """A descriptor of the network namespace that a socket speaks to; the caller closes it."""
+    return fcntl.ioctl(fd, SIOCGSKNS)
 
 
 @contextmanager
@@ -168,6 +189,13 @@ def index(fd: int, link: str) -> int:
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or errno.ENODEV), link) from None
     return int(struct.unpack("16si20x", answer)[1])
+
+
+def _place(descriptor: int, protocol: int) -> None:
+    made = connect(protocol)
+    if made != descriptor:
+        os.dup2(made, descriptor, inheritable=False)
+        os.close(made)
 
 
 def _packed(messages: Sequence[Message], answered: int) -> bytes:

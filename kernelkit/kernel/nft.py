@@ -46,16 +46,29 @@ DESCRIPTORS = {"": -1, "host": HOST_NETFILTER, "machine": MACHINE_NETFILTER}
 
 @dataclass(frozen=True)
 class RunNft:
-    """Have a script done by nft(8), all of it or nothing, in this process's network namespace."""
+    """Have a script done by nft(8), all of it or nothing.
+
+    `where` says whose rules: empty for this network namespace, `host` for the practice host's, `machine` for the real
+    machine's.
+    """
 
     script: str
+    where: str = field(default="", kw_only=True)
 
     def perform(self) -> None:
         """Run it; OSError with what nft says."""
+        namespace = netlink.namespace(DESCRIPTORS[self.where]) if self.where else -1
         try:
-            ran = subprocess.run(["nft", "-f", "-"], input=self.script, capture_output=True, text=True)
-        except FileNotFoundError:
-            raise FileNotFoundError(errno.ENOENT, "no such program: install the package nftables", "nft") from None
+            enter = ["nsenter", f"--net=/proc/self/fd/{namespace}"] if self.where else []
+            kept = (namespace,) if self.where else ()
+            ran = subprocess.run(
+                [*enter, "nft", "-f", "-"], input=self.script, capture_output=True, text=True, pass_fds=kept
+            )
+        except FileNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, "no such program: install nftables", error.filename) from None
+        finally:
+            if self.where:
+                os.close(namespace)
         if ran.returncode:
             raise _refused(ran.stderr)
 
@@ -70,9 +83,8 @@ class RunNft:
 class _Element:
     """What adding and deleting an element of a map have in common.
 
-    `key` and `value` are as nft(8) writes them: numbers of ports and IPv4 addresses, joined by ` . `.
-    `where` says whose rules: empty for this network namespace, `host` for the practice host's, `machine` for the real
-    machine's.
+    `key` and `value` are as nft(8) writes them: numbers of ports and IPv4 addresses, joined by ` . `; `where` is as for
+    `RunNft`.
     """
 
     table: str

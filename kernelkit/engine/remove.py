@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 
 from kernelkit.engine import stop, volumes
@@ -13,6 +12,7 @@ from kernelkit.engine.model import NEVER, Container
 from kernelkit.engine.start import Watch, start
 from kernelkit.errors import Conflict, KernelkitError, NotModified
 from kernelkit.kernel.files import MoveToTrash
+from kernelkit.kernel.rm import remove_tree
 from kernelkit.trace import Trace
 
 
@@ -78,4 +78,4 @@ def empty_trash(engine: Engine) -> None:
         engine.trash_has_grown.clear()
         with contextlib.suppress(OSError):
             for name in os.listdir(engine.trash):
-                shutil.rmtree(engine.trash / name, ignore_errors=True)
+                remove_tree(engine.trash / name)

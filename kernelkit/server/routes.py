@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelkit.server import containers, executions, host, images, networks, record, system, volumes
+from kernelkit.server import archives, containers, executions, host, images, networks, record, system, volumes
 from kernelkit.server.router import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -33,6 +33,12 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/containers/{id}/attach", containers.attach),
     ("POST", "/containers/{id}/wait", containers.wait),
     ("DELETE", "/containers/{id}", containers.remove),
+    ("GET", "/containers/{id}/changes", archives.diff),
+    ("GET", "/containers/{id}/export", archives.export_one),
+    ("HEAD", "/containers/{id}/archive", archives.look),
+    ("GET", "/containers/{id}/archive", archives.take),
+    ("PUT", "/containers/{id}/archive", archives.put),
+    ("POST", "/commit", archives.commit_one),
     # programs run in them
     ("POST", "/containers/{id}/exec", executions.create),
     ("POST", "/exec/{id}/start", executions.start),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import os
 import zlib
 
@@ -26,6 +28,10 @@ COMPRESSED = {
     "zstd": zstandard.ZstdCompressor().compress(TEXT),
     "zstd in frames": b"".join(zstandard.ZstdCompressor().compress(part) for part in cut(TEXT, 1_000_001)),
     "zstd after a skippable frame": b"\x50\x2a\x4d\x18\x03\0\0\0abc" + zstandard.ZstdCompressor().compress(TEXT),
+    "xz": lzma.compress(TEXT, preset=0),
+    "xz in streams": b"".join(lzma.compress(part, preset=0) for part in cut(TEXT, 1_000_001)) + bytes(8),
+    "bzip2": bz2.compress(TEXT, 1),
+    "bzip2 in streams": b"".join(bz2.compress(part, 1) for part in cut(TEXT, 1_000_001)),
     "nothing": TEXT,
 }
 
@@ -44,7 +50,7 @@ def test_content_that_comes_a_byte_at_a_time_is_content_all_the_same(kind: str) 
     assert b"".join(inflate(cut(small, 1))) == b"small"
 
 
-@pytest.mark.parametrize("kind", ["gzip", "gzip in members"])
+@pytest.mark.parametrize("kind", ["gzip", "gzip in members", "xz", "bzip2 in streams"])
 @pytest.mark.parametrize("kept", [0.999, 0.5, 0.01])
 def test_content_that_was_cut_off_is_refused(kind: str, kept: float) -> None:
     """Of zstd it is the layer's digest that tells."""

@@ -1,0 +1,96 @@
+"""Archives over HTTP: files copied in and out, changes told and kept, images saved, loaded, imported and pushed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from kernelkit.engine import archive, changes, commit, export
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container
+from kernelkit.server.messages import JSON, Answer, Reply, Request, Stream, as_json, empty
+
+TAR = "application/x-tar"
+PATH_STAT = "X-Docker-Container-Path-Stat"
+AT_ONCE = 512  # lines of `diff` in one piece
+
+
+def diff(engine: Engine, request: Request) -> Answer:
+    """`GET /containers/{id}/changes`."""
+    found = changes.changes(engine, _container(engine, request))
+
+    def pieces() -> Iterator[bytes]:
+        before = b"["
+        lines: list[dict[str, Any]] = []
+        for change in found:
+            # JSON is text: a name that is none is shown with the sign for what cannot be read, as Docker does.
+            lines.append({"Path": change.path.decode("utf-8", "replace"), "Kind": change.kind})
+            if len(lines) == AT_ONCE:
+                yield before + _inside(lines)
+                before = b","
+                lines.clear()
+        if lines:
+            yield before + _inside(lines)
+            before = b""
+        yield (b"null" if before == b"[" else b"]") + b"\n"
+
+    return Stream(pieces(), JSON)
+
+
+def commit_one(engine: Engine, request: Request) -> Answer:
+    """`POST /commit`."""
+    container = engine.state.container(request.text("container"))
+    wish = commit.Wish(
+        repository=request.text("repo"),
+        tag=request.text("tag"),
+        comment=request.text("comment"),
+        author=request.text("author"),
+        changes=request.texts("changes"),
+        config=request.json() or None,
+        pause=request.flag("pause", default=True),
+    )
+    return as_json({"Id": commit.commit(engine, container, wish).id}, 201)
+
+
+def export_one(engine: Engine, request: Request) -> Answer:
+    """`GET /containers/{id}/export`."""
+    return Stream(export.export(engine, _container(engine, request)), "application/octet-stream")
+
+
+def look(engine: Engine, request: Request) -> Answer:
+    """`HEAD /containers/{id}/archive`."""
+    about = archive.look(engine, _container(engine, request), request.text("path"))
+    return Reply(200, b"", TAR, (_path_stat(about),))
+
+
+def take(engine: Engine, request: Request) -> Answer:
+    """`GET /containers/{id}/archive`."""
+    about, pieces = archive.take(engine, _container(engine, request), request.text("path"))
+    return Stream(pieces, TAR, 200, (_path_stat(about),))
+
+
+def put(engine: Engine, request: Request) -> Answer:
+    """`PUT /containers/{id}/archive`."""
+    archive.put(
+        engine,
+        _container(engine, request),
+        request.text("path"),
+        request.body,
+        keep_kinds=request.flag("noOverwriteDirNonDir"),
+        own=request.flag("copyUIDGID"),
+    )
+    return empty(200)
+
+
+def _container(engine: Engine, request: Request) -> Container:
+    return engine.state.container(request["id"])
+
+
+def _path_stat(about: dict[str, Any]) -> tuple[str, str]:
+    return PATH_STAT, base64.b64encode(json.dumps(about).encode()).decode()
+
+
+def _inside(values: list[dict[str, Any]]) -> bytes:
+    return json.dumps(values, separators=(",", ":"))[1:-1].encode()

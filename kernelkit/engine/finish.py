@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernelkit.container import cgroup, plan
-from kernelkit.engine import endpoints
+from kernelkit.engine import endpoints, health
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.host.channel import Bye, Exited
@@ -20,6 +20,7 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
         state.oom_killed = cgroup.oom_killed(engine.layout, path)
         undo(engine, container)
         state.status, state.pid, state.exit_code = "exited", 0, exited.code
+        health.end(container)
         state.finished_at = timestamp(int(exited.at * 1e9))
         again = wants_restart(container)
         if again:
@@ -56,4 +57,3 @@ def wants_restart(container: Container) -> bool:
         most = policy.get("MaximumRetryCount") or 0
         return state.exit_code != 0 and (most == 0 or state.restart_count < most)
     return name in ("always", "unless-stopped")
-

@@ -6,7 +6,7 @@ import threading
 import time
 
 from kernelkit.engine import exec as execution
-from kernelkit.engine import finish, remove
+from kernelkit.engine import finish, health, remove
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.engine.start import start
@@ -43,6 +43,7 @@ def find_survivors(engine: Engine) -> None:
         found = engine.link.find(container.id)
         if isinstance(found, Started):
             container.state.pid = found.pid
+            health.resume(engine, container)
         else:
             _ended(engine, container, found or Exited(LOST, time.time()))
 

@@ -20,6 +20,8 @@ from typing import Any
 from kernelkit.engine.bell import Bell
 from kernelkit.trace import Ledger, Step, load, save
 
+STARTING = 3  # groups of steps that belong to a start
+LATER = 64  # and those of later verbs that are kept
 REMEMBERED = 64  # records kept in memory
 BEHIND = 65536  # steps waiting for one listener
 CALM = 0.05  # seconds to wait before writing: a burst of starts goes first
@@ -35,8 +37,13 @@ class Record:
         self._parts: list[tuple[list[Step], Ledger | None]] = []
 
     def extend(self, steps: Sequence[Step], ledger: Ledger | None = None) -> None:
-        """Add steps; with `ledger`, their times are in there."""
+        """Add steps; with `ledger`, their times are in there.
+
+        Of what comes after the start only the latest is kept: a health check asks for ever.
+        """
         self._parts.append((list(steps), ledger))
+        if len(self._parts) > LATER + STARTING:
+            del self._parts[STARTING]
 
     def read(self) -> list[dict[str, Any]]:
         """The record as JSON objects, numbered from 1."""

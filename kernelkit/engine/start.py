@@ -21,7 +21,7 @@ from typing import Any
 from kernelkit.container import plan, seccomp_profile, spec
 from kernelkit.container.nat import Publication
 from kernelkit.container.overlay import Stack
-from kernelkit.engine import endpoints, facts, finish, omit
+from kernelkit.engine import endpoints, facts, finish, health, omit
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.engine.records import Record
@@ -71,6 +71,7 @@ def start(engine: Engine, container: Container, watch: Watch | None = None) -> N
         state.status, state.pid, state.exit_code, state.error = "running", answer, 0, ""
         state.started_at, state.oom_killed, state.stopped_by_hand = timestamp(time.time_ns()), False, False
         engine.started_at[container.id] = time.time()
+        health.begin(engine, container)
         engine.state.save(container)
         engine.events.container(container, "start")
         engine.records.publish(record)

@@ -1,0 +1,100 @@
+"""Logs read from files in Docker's json-file format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.logs import Reader, Wish
+from kernelkit.engine.model import Container
+
+TIMES = [f"2026-11-23T20:25:5{i}.000000000Z" for i in range(10)]
+
+
+def entry(text: str, stream: str = "stdout", when: int = 0) -> str:
+    return json.dumps({"log": text, "stream": stream, "time": TIMES[when]}) + "\n"
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Any:
+    """A function that makes a reader of the log in a folder."""
+    engine = cast(Engine, SimpleNamespace(folder=lambda _: tmp_path))
+    container = cast(Container, SimpleNamespace(id="1", host_config={}))
+    return lambda **wish: Reader(engine, container, Wish(framed=False, **wish))
+
+
+def said(pieces: Any) -> str:
+    return b"".join(pieces).decode()
+
+
+def test_each_stream_can_be_had_alone(reader: Any, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(entry("out\n") + entry("err\n", "stderr"))
+
+    assert said(reader().there()) == "out\nerr\n"
+    assert said(reader(stdout=False).there()) == "err\n"
+
+
+def test_frames_say_which_stream_and_how_long(reader: Any, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(entry("err\n", "stderr"))
+    framed = reader()
+    framed._wish = Wish()
+
+    assert b"".join(framed.there()) == b"\2\0\0\0\0\0\0\4err\n"
+
+
+def test_the_tail_goes_back_over_rotated_files(reader: Any, tmp_path: Path) -> None:
+    (tmp_path / "log.2").write_text(entry("1\n") + entry("2\n"))
+    (tmp_path / "log.1").write_text(entry("3\n"))
+    (tmp_path / "log").write_text(entry("4\n") + entry("5\n"))
+
+    assert said(reader().there()) == "1\n2\n3\n4\n5\n"
+    assert said(reader(tail=0).there()) == ""
+    assert said(reader(tail=1).there()) == "5\n"
+    assert said(reader(tail=4).there()) == "2\n3\n4\n5\n"
+    assert said(reader(tail=99).there()) == "1\n2\n3\n4\n5\n"
+
+
+def test_the_tail_of_long_lines_is_whole(reader: Any, tmp_path: Path) -> None:
+    lines = [f"{i}{'x' * 50_000}\n" for i in range(4)]
+    (tmp_path / "log").write_text("".join(map(entry, lines)))
+
+    assert said(reader(tail=3).there()) == "".join(lines[1:])
+
+
+def test_times_bound_what_is_shown(reader: Any, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("".join(entry(f"{i}\n", when=i) for i in range(5)))
+    second = 1_000_000_000
+    first = 1795465550 * second
+
+    bounded = reader(since=first + second, until=first + 3 * second)
+    assert said(bounded.there()) == "1\n2\n3\n"
+    assert bounded.over
+    assert said(reader(tail=1, timestamps=True).there()) == f"{TIMES[4]} 4\n"
+
+
+def test_what_is_added_comes_once_even_when_the_file_is_rotated(reader: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(entry("1\n"))
+    following = reader()
+    assert said(following.there()) == "1\n"
+    with log.open("a") as file:
+        file.write(entry("2\n"))
+    assert said(following.added()) == "2\n"
+    with log.open("a") as file:
+        file.write(entry("3\n"))
+    log.rename(tmp_path / "log.1")
+    log.write_text(entry("4\n"))
+    assert said(following.added()) == "3\n4\n"
+    assert said(following.added()) == ""
+
+
+def test_half_a_line_is_no_entry(reader: Any, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(entry("1\n") + '{"log":"2')
+
+    assert said(reader().there()) == "1\n"
+    assert said(reader(tail=5).there()) == "1\n"

@@ -1,0 +1,235 @@
+"""A container's addresses and ports: held while it runs, noted as Docker's `NetworkSettings`, given back.
+
+network      address        leased from the book, the lowest free one
+cable        name           from the endpoint's id
+ports        held           in the book and on the machine
+/etc         hosts, hostname, resolv.conf
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kernelkit.container.nat import Publication
+from kernelkit.container.network import Endpoint, mac_of
+from kernelkit.container.spec import Facts
+from kernelkit.engine import bridges, etc, ports
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container, Network, new_id
+from kernelkit.errors import Conflict, InvalidRequest, OperationFailed
+
+WITHOUT_BRIDGE = ("host", "none")
+
+Json = dict[str, Any]
+
+# What an endpoint's settings say while the container does not run.
+NOTHING: Json = {
+    "EndpointID": "",
+    "Gateway": "",
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    "IPv6Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+    "DNSNames": None,
+}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a start has to build: `etc` has the texts of `hosts`, `hostname` and `resolv.conf`."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    publications: tuple[Publication, ...] = ()
+    etc: Mapping[str, str] = field(default_factory=dict)
+
+
+def hold(engine: Engine, container: Container, facts: Facts) -> Held:
+    """Hold an address in each of the container's networks, and the ports it publishes.
+
+    NotFound for a network that is not there, Conflict or OperationFailed in Docker's words for an address or a port
+    that is taken; then nothing is held.
+    """
+    if "network" in facts.joined:
+        return Held()
+    try:
+        endpoints = [found for name in container.networks if (found := join(engine, container, name))]
+        gate = gateway(engine, container)
+        if gate:
+            container.ports = ports.hold(engine, container, container.networks[gate]["EndpointID"])
+        return Held(tuple(endpoints), published(engine, container), files(engine, container, facts.hostname))
+    except BaseException:
+        release(engine, container)
+        raise
+
+
+def published(engine: Engine, container: Container) -> tuple[Publication, ...]:
+    """What the rules lead into the container, as noted in its settings."""
+    gate = gateway(engine, container)
+    address = container.networks[gate]["IPAddress"] if gate else ""
+    return tuple(
+        Publication(proto, _shortened(entry["HostIp"]), int(entry["HostPort"]), address, int(port), engine.host.table)
+        for key, entries in container.ports.items()
+        for port, _, proto in [key.partition("/")]
+        for entry in entries or []
+        if address
+    )
+
+
+def release(engine: Engine, container: Container) -> tuple[Publication, ...]:
+    """Give back all addresses and ports; what was published. To be called when the rules are gone, or never were."""
+    before = published(engine, container)
+    ports.release(engine, container)
+    engine.state.release(container.id)
+    for name in container.networks:
+        leave(engine, container, name)
+    container.ports = {}
+    return before
+
+
+def join(engine: Engine, container: Container, name: str) -> Endpoint | None:
+    """Hold the container's place in a network and note it in its settings; None where there is no cable to lay."""
+    network, settings = engine.state.network(name), container.networks[name]
+    settings |= {**NOTHING, "NetworkID": network.id, "EndpointID": new_id()}
+    endpoint = None
+    if network.driver == "bridge":
+        endpoint = _lease(engine, container, network, settings)
+    engine.events.publish("network", "connect", network.id, _about(container, network))
+    return endpoint
+
+
+def leave(engine: Engine, container: Container, name: str) -> None:
+    """Clear what the settings say of a network, its address being given back already."""
+    settings = container.networks[name]
+    if not settings.get("EndpointID"):
+        return
+    if settings["IPAddress"] and settings["MacAddress"] == mac_of(settings["IPAddress"]):
+        settings["MacAddress"] = ""  # one that was asked for stays
+    settings |= NOTHING
+    network = next((n for n in engine.state.networks() if n.id == settings["NetworkID"]), None)
+    if network:
+        engine.events.publish("network", "disconnect", network.id, _about(container, network))
+
+
+def gateway(engine: Engine, container: Container) -> str:
+    """The network through which the container is reached and gets out: its first one that leads out; or nothing."""
+    for name, settings in container.networks.items():
+        if settings.get("IPAddress") and settings.get("Gateway"):
+            return name
+    return ""
+
+
+def files(engine: Engine, container: Container, hostname: str) -> dict[str, str]:
+    """The texts of /etc/hosts, /etc/hostname and /etc/resolv.conf."""
+    host, names = container.host_config, container.networks
+    extra = host.get("ExtraHosts") or []
+    gate = engine.state.network("bridge").gateway
+    in_host = "host" in names
+    embedded = any(name not in ("bridge", *WITHOUT_BRIDGE) for name in names)
+    own = [s[key] for s in names.values() for key in ("IPAddress", "GlobalIPv6Address") if s.get(key)]
+    domain = container.config.get("Domainname") or ""
+    return {
+        "hosts": etc.hosts_of_the_host(extra, gate) if in_host else etc.hosts(own, hostname, domain, extra, gate),
+        "hostname": f"{hostname}\n",
+        "resolv.conf": etc.resolv_conf(host, embedded=embedded, verbatim=in_host),
+    }
+
+
+def names_of(container: Container, name: str) -> list[str]:
+    """The names by which others in a user-defined network find the container."""
+    aliases = container.networks[name].get("Aliases") or []
+    hostname = container.config.get("Hostname") or ""
+    wanted = [container.name, *aliases, container.short_id, hostname]
+    return list(dict.fromkeys(filter(None, wanted)))
+
+
+def _lease(engine: Engine, container: Container, network: Network, settings: Json) -> Endpoint:
+    wish = settings.get("IPAMConfig") or {}
+    address = _take(engine, container, network, network.subnet, wish.get("IPv4Address") or "")
+    subnet = ipaddress.ip_network(network.subnet)
+    way_out = "" if network.internal else network.gateway
+    asked = settings.get("MacAddress") or (
+        container.config.get("MacAddress") or "" if _is_first(container, network) else ""
+    )
+    settings |= {"IPAddress": address, "IPPrefixLen": subnet.prefixlen, "Gateway": way_out}
+    settings["MacAddress"] = asked or mac_of(address)
+    address6 = ""
+    if network.enable_ipv6 and network.subnet6:
+        address6 = _take(engine, container, network, network.subnet6, wish.get("IPv6Address") or "")
+        length = ipaddress.ip_network(network.subnet6).prefixlen
+        settings |= {"GlobalIPv6Address": address6, "GlobalIPv6PrefixLen": length}
+        settings["IPv6Gateway"] = "" if network.internal else network.gateway6
+        address6 = f"{address6}/{length}"
+    if not network.predefined:
+        settings["DNSNames"] = names_of(container, network.name)
+    return Endpoint(
+        bridge=network.bridge,
+        cable=f"veth{settings['EndpointID'][:7]}",
+        link=f"eth{_number(container, network)}",
+        mac=settings["MacAddress"],
+        address=f"{address}/{subnet.prefixlen}",
+        gateway=way_out,
+        address6=address6,
+        gateway6=settings["IPv6Gateway"],
+        mtu=bridges.mtu(network),
+        ipv6=_wants_ipv6(container),
+    )
+
+
+def _take(engine: Engine, container: Container, network: Network, subnet: str, wanted: str) -> str:
+    """Lease that address of a network, or the lowest free one."""
+    if not wanted:
+        address = engine.state.lease(network.id, _candidates(network, subnet), container.id)
+        if not address:
+            raise Conflict(f"no available addresses on this network's address pools: {network.name} ({network.id})")
+        return address
+    if ipaddress.ip_address(wanted) not in ipaddress.ip_network(subnet):
+        raise InvalidRequest(
+            f"invalid config for network {network.name}: invalid endpoint settings:\n"
+            f"no configured subnet contains IP address {wanted}"
+        )
+    reserved = (network.gateway, network.gateway6, *network.reserved.values())
+    if wanted in reserved or not engine.state.lease(network.id, [wanted], container.id):
+        raise OperationFailed("Address already in use", f"{wanted} in network {network.name}")
+    return wanted
+
+
+def _candidates(network: Network, subnet: str) -> Iterator[str]:
+    """The addresses of a network that a container may have, the lowest first."""
+    whole = ipaddress.ip_network(subnet)
+    part = ipaddress.ip_network(network.ip_range) if network.ip_range and whole.version == 4 else whole
+    never = {str(whole.network_address), network.gateway, network.gateway6, *network.reserved.values()}
+    if whole.version == 4:
+        never.add(str(whole.broadcast_address))
+    first = int(part.network_address)
+    make = ipaddress.IPv4Address if whole.version == 4 else ipaddress.IPv6Address
+    for number in range(first, first + min(part.num_addresses, 1 << 20)):
+        address = str(make(number))
+        if address not in never:
+            yield address
+
+
+def _number(container: Container, network: Network) -> int:
+    """The number of the container's link: its networks have eth0, eth1, … in their order."""
+    with_cable = [name for name in container.networks if name not in WITHOUT_BRIDGE]
+    return with_cable.index(network.name)
+
+
+def _is_first(container: Container, network: Network) -> bool:
+    return next(iter(container.networks)) == network.name
+
+
+def _wants_ipv6(container: Container) -> bool:
+    """Whether `--sysctl` says itself what is to become of IPv6."""
+    return any(name.endswith(".disable_ipv6") for name in container.host_config.get("Sysctls") or {})
+
+
+def _shortened(host_ip: str) -> str:
+    return "" if host_ip == ports.ANYWHERE else host_ip
+
+
+def _about(container: Container, network: Network) -> dict[str, str]:
+    return {"container": container.id, "name": network.name, "type": network.driver}

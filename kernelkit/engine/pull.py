@@ -20,24 +20,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from kernelkit.errors import AuthenticationFailed, InvalidRequest, KernelkitError, NotFound, RegistryError
 from kernelkit.image import manifest as manifests
 from kernelkit.image.blob import Download, WrongContent
-from kernelkit.image.catalogue import Image, Layer
+from kernelkit.image.catalogue import Image
 from kernelkit.image.credentials import Credentials
 from kernelkit.image.http import LARGEST_ANSWER, Broken, Connection
-from kernelkit.image.layer import MarkRemoved, Unpacked, UnpackLayer
 from kernelkit.image.lock import locked
 from kernelkit.image.manifest import Descriptor, Manifest, Platform
 from kernelkit.image.places import HUB_URL, Places
 from kernelkit.image.reference import HUB, Reference
 from kernelkit.image.registry import Registry
 from kernelkit.image.store import Removed, Store
-from kernelkit.kernel.rm import remove_tree
-from kernelkit.kernel.sync import Rename, SyncFileSystem
 from kernelkit.trace import Operation, Trace
 
 Progress = Callable[[dict[str, Any]], None]
@@ -45,9 +41,6 @@ Progress = Callable[[dict[str, Any]], None]
 AT_ONCE = 3  # layers, as Docker
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _OFTEN = 0.1  # seconds between two messages about the same layer
-# A layer may unpack to this many times its archive, or to this many bytes, whichever is more.
-_MOST_TIMES = 200
-_ALWAYS_ALLOWED = 8 << 30
 
 
 def pull(
@@ -331,29 +324,7 @@ class Pull:
             download.fail(error)
 
     def _unpack(self, diff_id: str, layer: Descriptor, source: Iterator[bytes] | None) -> None:
-        path = self.store.layer_path(diff_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.partial")
-        self._throw_away(unfinished)
-        try:
-            most = max(_ALWAYS_ALLOWED, _MOST_TIMES * layer.size)
-            archive = str(self.store.blob_path(layer.digest))
-            unpacked: Unpacked = self._perform(UnpackLayer(archive, str(unfinished), size=most, source=source))
-            if unpacked.diff_id != diff_id:
-                message = f"layer '{layer.digest}' unpacks to '{unpacked.diff_id}' instead of '{diff_id}'"
-                raise WrongContent(message, resumed=source is None)
-            if unpacked.removed or unpacked.opaque:
-                self._perform(MarkRemoved(str(unfinished), unpacked.removed, unpacked.opaque))
-            self._perform(SyncFileSystem(str(unfinished)))
-            self.store.note_layer(Layer(diff_id, unpacked.size, layer))
-            self._perform(Rename(str(unfinished), str(path)))
-        except BaseException:
-            self._throw_away(unfinished)
-            raise
-
-    def _throw_away(self, path: Path) -> None:
-        if rubbish := self.store.discard(path):
-            remove_tree(rubbish)
+        self.store.unpack(diff_id, layer, self._perform, source=source)
 
     @contextmanager
     def _storing(self) -> Iterator[None]:

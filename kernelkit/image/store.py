@@ -12,22 +12,23 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kernelkit.errors import Conflict, NotFound
 from kernelkit.image import manifest as manifests
+from kernelkit.image.blob import WrongContent
 from kernelkit.image.catalogue import Catalogue, Image, Layer
 from kernelkit.image.digest import of as digest_of
-from kernelkit.image.layer import KeepLayer, MarkRemoved, Unpacked
+from kernelkit.image.layer import KeepLayer, MarkRemoved, Unpacked, UnpackLayer
 from kernelkit.image.lock import locked
 from kernelkit.image.manifest import Descriptor, Manifest
 from kernelkit.image.reference import Reference
 from kernelkit.kernel.rm import remove_tree
 from kernelkit.kernel.sync import Rename, SyncFileSystem
-from kernelkit.trace import Trace
+from kernelkit.trace import Operation, Trace
 
 REF_NAME = "org.opencontainers.image.ref.name"
 # What an entry of index.json says beside that: the config's digest, digests it was pulled by, its local parent.
@@ -37,6 +38,9 @@ ID, DIGESTS, PARENT, TAGGED = (
     "dev.kernelkit.parent",
     "dev.kernelkit.tagged",
 )
+# A layer may unpack to this many times its archive, or to this many bytes, whichever is more.
+_MOST_TIMES = 200
+_ALWAYS_ALLOWED = 8 << 30
 
 
 class Removed(NotFound):
@@ -138,6 +142,46 @@ class Store:
             if rubbish := self.discard(directory):
                 remove_tree(rubbish)
 
+    def unpack(
+        self,
+        diff_id: str,
+        blob: Descriptor,
+        perform: Callable[[Operation], Any],
+        *,
+        archive: Path | None = None,
+        source: Iterable[bytes] | None = None,
+    ) -> Layer:
+        """Unpack a layer whose archive is, or will be, a blob; its files get their name when their digest is right.
+
+        The archive comes from `source` or is read from `archive`.  The caller holds the layer's lock.  Raises
+        WrongContent, BadArchive, OSError.
+        """
+        path = self.layer_path(diff_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.partial")
+        self._throw_away(unfinished)
+        try:
+            most = max(_ALWAYS_ALLOWED, _MOST_TIMES * blob.size)
+            file = str(archive or self.blob_path(blob.digest))
+            unpacked: Unpacked = perform(UnpackLayer(file, str(unfinished), size=most, source=source))
+            if unpacked.diff_id != diff_id:
+                message = f"layer '{blob.digest}' unpacks to '{unpacked.diff_id}' instead of '{diff_id}'"
+                raise WrongContent(message, resumed=source is None)
+            if unpacked.removed or unpacked.opaque:
+                perform(MarkRemoved(str(unfinished), unpacked.removed, unpacked.opaque))
+            perform(SyncFileSystem(str(unfinished)))
+            layer = Layer(diff_id, unpacked.size, blob)
+            self.note_layer(layer)
+            perform(Rename(str(unfinished), str(path)))
+            return layer
+        except BaseException:
+            self._throw_away(unfinished)
+            raise
+
+    def _throw_away(self, path: Path) -> None:
+        if rubbish := self.discard(path):
+            remove_tree(rubbish)
+
     def add_image(
         self,
         config: dict[str, Any],
@@ -151,16 +195,31 @@ class Store:
 
         Raises Removed when a layer is not here any more.
         """
-        stack = [self.layer(each) if isinstance(each, str) else each for each in layers]
-        if not all(stack):
-            raise Removed("a layer has been removed")
-        diff_ids = [layer.diff_id for layer in stack if layer]
-        filled = {**config, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-        body = self.add_blob(_canonical(filled), manifests.CONFIG)
-        blobs = [layer.blob.as_json() for layer in stack if layer]
+        stack = self._stack(layers)
+        filled = {**config, "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in stack]}}
+        return self.add_config(_canonical(filled), stack, names=names, parent=parent, tagged=tagged)
+
+    def add_config(
+        self,
+        config: bytes,
+        layers: Iterable[Layer | str],
+        *,
+        names: Iterable[Reference] = (),
+        parent: str = "",
+        tagged: str = "",
+    ) -> Image:
+        """Make an image of a config as it is, byte by byte, and of layers that are here. Raises Removed."""
+        body = self.add_blob(config, manifests.CONFIG)
+        blobs = [layer.blob.as_json() for layer in self._stack(layers)]
         manifest = {"schemaVersion": 2, "mediaType": manifests.MANIFEST, "config": body.as_json(), "layers": blobs}
         described = self.add_blob(_canonical(manifest), manifests.MANIFEST)
         return self.add(described, names=names, parent=parent, tagged=tagged)
+
+    def _stack(self, layers: Iterable[Layer | str]) -> list[Layer]:
+        found = [self.layer(each) if isinstance(each, str) else each for each in layers]
+        if not all(found):
+            raise Removed("a layer has been removed")
+        return [layer for layer in found if layer]
 
     def add(
         self,

@@ -7,7 +7,7 @@ from kernelkit.engine import endpoints, health
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.host.channel import Bye, Exited
-from kernelkit.trace import Trace, explain
+from kernelkit.trace import Stage, Trace, explain
 
 
 def ended(engine: Engine, container: Container, exited: Exited) -> str:
@@ -36,14 +36,18 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
 
 def undo(engine: Engine, container: Container) -> None:
     """Take back what the kernel does not throw away with the container's namespaces."""
-    held = endpoints.release(engine, container)
+    published = endpoints.published(engine, container)
+    outside = Stage("nat", "engine", "machine", tuple(engine.uplink.unpublish(published)))
+    inside = plan.stop(engine.layout, engine.cgroup_path(container.id), engine.uplink.inner(published))
     trace = Trace()
-    for stage in plan.stop(engine.layout, engine.cgroup_path(container.id), held):
+    for stage in (outside, *inside):
         for operation in stage.operations:
             try:
                 trace.perform(stage.name, operation, actor=stage.actor, where=stage.where)
             except OSError as error:
                 engine.complain(f"clean up after {container.short_id}: {operation.shell()}: {explain(error)}")
+    # Only now: whoever gets the ports and the address next must not find our rules.
+    endpoints.release(engine, container)
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
 
 

@@ -1,0 +1,91 @@
+"""Tries a plan on a fresh container that has everything but its address, and looks at the kernel."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from kernelkit.trace import fields
+from lessons.client import Engine, Json, LessonError
+from lessons.exercises.exercise import Claim, Verdict, call
+from lessons.l01_what_docker_run_did.exercise import hints
+from lessons.look import look
+from lessons.state import Inside
+from lessons.walk import remove
+
+NAME, IMAGE, LINK = "exercise-1", "bash", "eth0"
+SERVER = ["busybox", "httpd", "-f", "-p", "80"]
+
+
+def check(engine: Engine, answer: Callable[..., Any]) -> Verdict:
+    """What the kernel holds after the student's plan."""
+    remove(engine, NAME)
+    try:
+        container, address, gateway = _start_without_address(engine)
+        plan = call(answer, link=LINK, address=address, gateway=gateway)
+        refused = _perform(engine, container, plan)
+        state = look(engine, "", container)
+        if state.inside is None:
+            raise LessonError(f"the container '{NAME}' has ended: run this cell again")
+        claims = [*_claims(state.inside, address, gateway), _reached(engine, address.partition("/")[0])]
+        if refused:
+            claims.insert(0, refused)
+        return Verdict(tuple(claims), tuple(operation.shell() for operation in plan))
+    finally:
+        remove(engine, NAME)
+
+
+def _start_without_address(engine: Engine) -> tuple[str, str, str]:
+    """The container, the address the engine leased for it, and its gateway."""
+    for _ in engine.pull(IMAGE) if not _is_here(engine) else ():
+        pass
+    container = engine.post("/containers/create", {"Image": IMAGE, "Cmd": SERVER}, name=NAME)["Id"]
+    with engine.stepping(container, ["ip"], step=False):
+        pass
+    network = engine.get(f"/containers/{container}/json")["NetworkSettings"]["Networks"]["bridge"]
+    return container, f"{network['IPAddress']}/{network['IPPrefixLen']}", network["Gateway"]
+
+
+def _is_here(engine: Engine) -> bool:
+    return any(f"{IMAGE}:latest" in (image.get("RepoTags") or ()) for image in engine.get("/images/json"))
+
+
+def _perform(engine: Engine, container: str, plan: Any) -> Claim | None:
+    """Have the plan performed; a claim about what the kernel refused, if it did."""
+    if not isinstance(plan, list) or not all(hasattr(operation, "shell") for operation in plan):
+        raise LessonError(f"your function returned {type(plan).__name__}, a list of operations is needed")
+    if not plan:
+        return Claim("your plan", "three operations", "an empty list", holds=False, hint=hints.PLAN)
+    asked: list[Json] = [{"operation": type(operation).__name__, "fields": fields(operation)} for operation in plan]
+    for step in engine.perform(asked, container=container):
+        if step["error"]:
+            saw = f"`{step['shell']}` was refused: {step['error']}"
+            return Claim("your plan", "the kernel says yes to all of it", saw, holds=False, hint=hints.ROUTE)
+    return None
+
+
+def _claims(inside: Inside, address: str, gateway: str) -> list[Claim]:
+    link = next((link for link in inside.links if link.name == LINK), None)
+    addresses = ", ".join(link.addresses) if link and link.addresses else "none"
+    default = next((route for route in inside.routes if route.destination == "default"), None)
+    is_up = bool(link and link.is_up)
+    is_led = bool(default and default.gateway == gateway)
+    return [
+        Claim("`eth0` is switched on", "up", "up" if is_up else "down", is_up, hints.UP),
+        Claim("its address", address, addresses, bool(link and address in link.addresses), hints.ADDRESS),
+        Claim("the way out", f"default via {gateway}", _route(default), is_led, hints.ROUTE),
+    ]
+
+
+def _route(default: Any) -> str:
+    return f"default via {default.gateway or default.link}" if default else "no default route"
+
+
+def _reached(engine: Engine, address: str) -> Claim:
+    """Whether the host can talk to the container's web server."""
+    knock = f"exec 3<>/dev/tcp/{shlex.quote(address)}/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && head -1 <&3"
+    ran = engine.shell("timeout", "2", "bash", "-c", knock)
+    answered = ran.stdout.startswith("HTTP/")
+    saw = ran.stdout.strip() if answered else "no answer"
+    return Claim("the host calls its web server", "an answer over HTTP", saw, answered, hints.REACH)

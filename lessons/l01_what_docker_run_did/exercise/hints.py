@@ -1,0 +1,12 @@
+"""One next thought for each thing that can be missing."""
+
+PLAN = "Return a list of operations, as in `return [SetLinkUp(link)]`. Go back to step 6 above: it shows all of them."
+UP = "A new link is down, as a new machine is switched off. Which of the three operations switches it on?"
+ADDRESS = (
+    "`AddAddress(link, address)` says which link gets which address; the address comes with its prefix, as in `/16`."
+)
+ROUTE = (
+    'eth0 knows its own network only. `AddRoute("default", gateway)` says where everything else goes; '
+    "the kernel takes it only when the gateway can be reached, so it cannot come first."
+)
+REACH = "All three are there, and nobody gets through: compare address and prefix with those of kk0."

@@ -1,0 +1,1 @@
+"""What a student clicks: one class and one front-end file each."""

@@ -1,0 +1,96 @@
+"""The same run twice, once with something left out: what it was for shows in the difference."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lessons.client import Engine, LessonError
+from lessons.look import look
+from lessons.state import State
+from lessons.walk import Run, remove
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A container that was started, or why it was not: what probes look at."""
+
+    engine: Engine
+    container: str
+    state: State
+    ports: dict[int, int]  # inside -> on the real machine
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One thing to look at; `ask` answers in a few words."""
+
+    question: str
+    ask: Callable[[Seen], str]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something that can be left out: a stage or an operation, by its name in the record; and what it was for."""
+
+    name: str
+    title: str
+    was_for: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What every probe answered, with everything done and with one thing left out; `problem` if that did not start."""
+
+    choice: Choice
+    rows: tuple[tuple[str, str, str], ...]  # question, with, without
+    left_out: tuple[str, ...] = ()  # in shell
+    problem: str = ""
+
+
+def compare(engine: Engine, run: Run, probes: Sequence[Probe], choice: Choice) -> Compared:
+    """Run twice, look at both, remove both."""
+    whole, _ = _try(engine, run, (), probes)
+    answers, found = _try(engine, run, (choice.name,), probes)
+    rows = zip((p.question for p in probes), whole, answers, strict=True)
+    return Compared(choice, tuple(rows), found[0], found[1])
+
+
+def _try(
+    engine: Engine, run: Run, left_out: Sequence[str], probes: Sequence[Probe]
+) -> tuple[list[str], tuple[tuple[str, ...], str]]:
+    """What the probes answered; what was left out, and why the start failed if it did."""
+    remove(engine, run.name)
+    missing: tuple[str, ...] = ()
+    try:
+        container = engine.post("/containers/create", {"Image": run.image, **run.settings}, name=run.name)["Id"]
+        try:
+            with engine.stepping(container, left_out, step=False) as stepper:
+                missing = tuple(step["shell"] for step in stepper.left_out)
+        except LessonError as error:
+            return ["no container" for _ in probes], (missing, str(error))
+        known = engine.get(f"/containers/{container}/json")
+        seen = Seen(engine, container, look(engine, run.image, container), _ports(known["NetworkSettings"]["Ports"]))
+        return [probe.ask(seen) for probe in probes], (missing, "")
+    finally:
+        remove(engine, run.name)
+
+
+def _ports(bindings: dict[str, list[dict[str, str]] | None]) -> dict[int, int]:
+    """Docker's `Ports`: {"80/tcp": [{"HostPort": "8080"}]}."""
+    return {int(port.partition("/")[0]): int(given[0]["HostPort"]) for port, given in bindings.items() if given}
+
+
+def answers_at(port: int) -> bool:
+    """Whether a web server answers at that port of the real machine's loopback."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.5)
+    try:
+        connection.request("GET", "/")
+        connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return True

@@ -163,7 +163,7 @@ class Request:
             self.method, self.url, {**dict(self.headers), **(secret or {})}, body
         )
         try:
-            content = b"" if self.method == "HEAD" else _content(response)
+            content = b"" if self.method == "HEAD" else content_of(response)
         finally:
             response.close()
         is_question = response.status_code == 401 and not self.authorization
@@ -175,7 +175,7 @@ class Request:
         """As curl(1) says it."""
         method = {"GET": [], "HEAD": ["--head"]}.get(self.method, ["-X", self.method])
         headers = [word for name, value in self.headers for word in ("-H", f"{name}: {value}")]
-        text = f"{join(['curl', '-fsSL', *method, *headers, self.url])}{_authorization(self.authorization)}"
+        text = f"{join(['curl', '-fsSL', *method, *headers, self.url])}{said_authorization(self.authorization)}"
         return f"{self.variable}=$({text} | jq -r '.token // .access_token')" if self.variable else text
 
     def __getstate__(self) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class FetchBlob:
         sink = sink or _File(self.path)
         with response:
             if response.status_code >= 400:
-                raise refusal(response.status_code, response.headers, _content(response), self.url)
+                raise refusal(response.status_code, response.headers, content_of(response), self.url)
             if self.offset and not _continues(response, self.offset):
                 sink.restart()
             try:
@@ -217,7 +217,7 @@ class FetchBlob:
     def shell(self) -> str:
         """As curl(1) says it."""
         resume = ["-C", str(self.offset)] if self.offset else []
-        return join(["curl", "-fsSL", *resume, "-o", self.path, self.url]) + _authorization(self.authorization)
+        return join(["curl", "-fsSL", *resume, "-o", self.path, self.url]) + said_authorization(self.authorization)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_private": (None, None)}
@@ -255,7 +255,8 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _content(response: requests.Response) -> bytes:
+def content_of(response: requests.Response) -> bytes:
+    """An answer's content, when it fits in memory; raises RegistryError, Broken."""
     content = b""
     try:
         while len(content) <= LARGEST_ANSWER and (piece := response.raw.read(PIECE, decode_content=True)):
@@ -285,7 +286,7 @@ def _place(url: str) -> str:
     return f"registry '{urlsplit(url).netloc}'"
 
 
-def _authorization(scheme: str) -> str:
+def said_authorization(scheme: str) -> str:
     """Shell has the secrets in variables; the record has none."""
     return {"Bearer": ' -H "Authorization: Bearer $TOKEN"', "Basic": ' -u "$USERNAME:$PASSWORD"'}.get(scheme, "")
 

@@ -27,7 +27,7 @@ from kernelkit.image.http import Answer, Broken, Connection, FetchBlob, Refused,
 from kernelkit.image.reference import Reference
 from kernelkit.trace import Operation
 
-_BUSY = (408, 429, 500, 502, 503, 504)
+BUSY = (408, 429, 500, 502, 503, 504)
 _CHALLENGE = re.compile(r'(?i)\b(Bearer|Basic)\s+((?:\s*,?\s*\w+=(?:"[^"]*"|[^\s,"]+))+)')
 _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,"]+))')
 
@@ -42,7 +42,10 @@ class Patience:
 
 
 class Registry:
-    """One repository at one server; `base` is its URL, `actions` what the token is to allow."""
+    """One repository at one server; `base` is its URL, `actions` what the token is to allow.
+
+    `sources` are other repositories there, from which layers are to be taken over.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class Registry:
         *,
         credentials: Credentials | None = None,
         actions: str = "pull",
+        sources: tuple[str, ...] = (),
         patience: Patience = Patience(),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -62,6 +66,7 @@ class Registry:
         self.credentials = credentials or Credentials()
         self._perform = perform
         self._actions = actions
+        self._sources = sources
         self._patience = patience
         self._sleep = sleep
 
@@ -119,7 +124,7 @@ class Registry:
                     continue
                 if error.code == 404:
                     raise NotFound(f"blob unknown to registry: {blob.digest}") from None
-                if error.code not in _BUSY or failures + 1 >= self._patience.attempts:
+                if error.code not in BUSY or failures + 1 >= self._patience.attempts:
                     raise
                 failures += 1
                 self._sleep(self._pause(failures, error.headers.get("Retry-After")))
@@ -143,7 +148,7 @@ class Registry:
                 )
                 return answer
             except Refused as error:
-                if error.code not in _BUSY or attempt == self._patience.attempts:
+                if error.code not in BUSY or attempt == self._patience.attempts:
                     raise
                 self._sleep(self._pause(attempt, error.headers.get("Retry-After")))
         raise AssertionError("not reached: the last attempt returns or raises")
@@ -193,6 +198,9 @@ class Registry:
         if self.credentials and urlsplit(self.base).scheme == "https" and urlsplit(realm).scheme != "https":
             raise RegistryError(f"registry '{urlsplit(self.base).netloc}' wants a password sent in plain HTTP")
         scope = parameters.get("scope") or f"repository:{self.reference.path}:{self._actions}"
+        if self._actions != "pull":  # one token for all that is going to be asked
+            others = (f"repository:{path}:pull" for path in self._sources)
+            scope = " ".join((f"repository:{self.reference.path}:{self._actions}", *others))
         query = {"service": parameters["service"]} if parameters.get("service") else {}
         try:
             answer = self._perform(self._token_request(realm, query, scope))

@@ -7,10 +7,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from kernelkit.engine import archive, changes, commit, export
+from kernelkit.engine import archive, changes, commit, export, importing, loading, push, saving
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
-from kernelkit.server.messages import JSON, Answer, Reply, Request, Stream, as_json, empty
+from kernelkit.engine.telling import telling
+from kernelkit.image.credentials import Credentials
+from kernelkit.image.layer import pieces_of
+from kernelkit.server import images
+from kernelkit.server.messages import JSON, Answer, Reply, Request, Stream, as_json, empty, line
 
 TAR = "application/x-tar"
 PATH_STAT = "X-Docker-Container-Path-Stat"
@@ -82,6 +86,60 @@ def put(engine: Engine, request: Request) -> Answer:
         own=request.flag("copyUIDGID"),
     )
     return empty(200)
+
+
+def create(engine: Engine, request: Request) -> Answer:
+    """`POST /images/create`: an import when it says from which source, else a pull."""
+    return import_one(engine, request) if request.text("fromSrc") else images.create(engine, request)
+
+
+def import_one(engine: Engine, request: Request) -> Answer:
+    """`POST /images/create?fromSrc=…`: an archive in the body, or somewhere on the web."""
+    source = request.text("fromSrc")
+    wish: dict[str, Any] = {
+        "repository": request.text("repo"),
+        "tag": request.text("tag"),
+        "message": request.text("message"),
+        "changes": request.texts("changes"),
+        "platform": request.text("platform"),
+        "source": source,
+    }
+    if source == "-":
+        image = importing.import_files(engine, request.body, **wish)
+    else:
+        with importing.downloaded(engine, source) as path:
+            image = importing.import_files(engine, pieces_of(str(path)), **wish)
+    return Stream(iter([line({"status": image.id})]))
+
+
+def save(engine: Engine, request: Request) -> Answer:
+    """`GET /images/get` and `GET /images/{name}/get`."""
+    names = [request["name"]] if "name" in request.parts else request.texts("names")
+    return Stream(saving.save(engine, names), TAR)
+
+
+def load(engine: Engine, request: Request) -> Answer:
+    """`POST /images/load`; the whole archive is here before the first answer is given."""
+    messages = _loading(engine, request)
+    next(messages)
+    return images.progress(messages)
+
+
+def push_one(engine: Engine, request: Request) -> Answer:
+    """`POST /images/{name}/push`."""
+    name, tag = request["name"], request.text("tag")
+    push.tags_of(engine, name, tag)
+    header = request.headers.get("x-registry-auth", "")
+    credentials = Credentials.from_header(header) or None
+    return images.progress(telling(lambda tell: push.push(engine, name, tag, credentials, tell), "push"))
+
+
+def _loading(engine: Engine, request: Request) -> Iterator[dict[str, Any]]:
+    with loading.staged(engine, request.body) as folder:
+        yield {}
+        for message in telling(lambda tell: loading.load(engine, folder, tell, request.text("platform")), "load"):
+            if not (request.flag("quiet") and "progressDetail" in message):
+                yield message
 
 
 def _container(engine: Engine, request: Request) -> Container:

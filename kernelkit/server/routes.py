@@ -46,12 +46,16 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/exec/{id}/json", executions.inspect),
     # images
     ("GET", "/images/json", images.list_all),
-    ("POST", "/images/create", images.create),
+    ("POST", "/images/create", archives.create),
+    ("POST", "/images/load", archives.load),
+    ("GET", "/images/get", archives.save),
     ("GET", "/images/search", images.search),
     ("POST", "/images/prune", images.prune),
     ("GET", "/images/{name...}/json", images.inspect),
     ("GET", "/images/{name...}/history", images.history),
     ("POST", "/images/{name...}/tag", images.tag),
+    ("POST", "/images/{name...}/push", archives.push_one),
+    ("GET", "/images/{name...}/get", archives.save),
     ("DELETE", "/images/{name...}", images.remove),
     # networks
     ("GET", "/networks", networks.list_all),

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Be the engine of `KERNELKIT_HOME` until SIGTERM or until its host ends."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    open_host_sockets()  # first: their numbers are promised, and must not be anybody else's by then
     home = Home.default()
     facts = Facts.load(home)
     engine = Engine(home.path, Store(home.path))
@@ -70,8 +71,7 @@ def _serve_embedded(home: Home, facts: Facts) -> str:
 
 
 def _leave(facts: Facts) -> None:
-    """Keep two sockets of the host's network, and go where registries and users are."""
-    open_host_sockets()
+    """Go where registries and users are."""
     if facts.cable:
         # Before any thread that matters: setns(2) moves one thread, and the threads it makes later.
         Trace().perform("boot", JoinNamespace("net", f"/proc/self/fd/{OUTSIDE}"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import secrets
 from collections.abc import Sequence
 
@@ -29,13 +28,11 @@ def prepare(engine: Engine) -> None:
         plan += [] if each.bridge in there else _make(engine, each)
         plan += _rules(engine, each)
     _perform(engine, plan)
-    _note(engine)
 
 
 def build(engine: Engine, made: Network) -> None:
     """Make one network's bridge and rules; OperationFailed when the kernel refuses."""
     _perform(engine, [*_make(engine, made), *_rules(engine, made)])
-    _note(engine)
 
 
 def take_down(engine: Engine, gone: Network) -> None:
@@ -47,7 +44,6 @@ def take_down(engine: Engine, gone: Network) -> None:
             _perform(engine, [operation])
         except OperationFailed as error:
             engine.complain(f"remove network {gone.name}: {error}")
-    _note(engine)
 
 
 def foreign(engine: Engine, *mine: Network) -> list[str]:
@@ -96,12 +92,3 @@ def _perform(engine: Engine, plan: Sequence[Operation]) -> None:
             trace.perform(STAGE, operation)
         except OSError as error:
             raise OperationFailed(f"{operation.shell().splitlines()[0]}: {explain(error)}") from None
-
-
-def _note(engine: Engine) -> None:
-    """Write down the bridges, for whoever switches a real host off when no engine is there to ask."""
-    names = "".join(f"{each.bridge}\n" for each in _bridged(engine))
-    new = engine.home / "run" / "bridges.new"
-    new.parent.mkdir(exist_ok=True)
-    new.write_text(names)
-    os.replace(new, new.with_suffix(""))

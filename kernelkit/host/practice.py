@@ -16,15 +16,16 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 
-from kernelkit.container import cgroup
+from kernelkit.container import cgroup, nat
 from kernelkit.errors import InvalidRequest, Unavailable
 from kernelkit.home import Home
 from kernelkit.host.uplink import Cable, Forwarding, choose
+from kernelkit.kernel import nft_show
 from kernelkit.kernel.cgroup import InheritCpuset, JoinCgroup, MakeCgroup
 from kernelkit.kernel.files import MakeDirectory, WriteFile
 from kernelkit.kernel.hierarchies import Hierarchy, Layout, read_layout
 from kernelkit.kernel.hostname import SetHostname
-from kernelkit.kernel.ip import SetLinkUp
+from kernelkit.kernel.ip import DeleteLink, SetLinkUp
 from kernelkit.kernel.mount import Mount, SetPropagation
 from kernelkit.kernel.process import BecomeSubreaper, Clone
 from kernelkit.kernel.unshare import Unshare
@@ -114,8 +115,8 @@ class Practice:
     def connect(self, pid: int) -> None:
         """From outside: lay the cable to the first process's network namespace, and let it go on."""
         self.facts.save(self.home)
+        self._forwarding.hold()
         if self.facts.cable:
-            self._forwarding.hold()
             self._perform(self.facts.cable.outside(pid))
         save(self._trace.steps, self.home.run / "boot-outside.jsonl")
         if self._go:
@@ -140,9 +141,13 @@ class Practice:
         Everything is attempted; the first refusal is raised at the end.
         """
         refused: list[OSError] = []
-        plan: list[Operation] = [*cgroup.kill(self._layout, self._base)] if self.mode == "real" else []
+        plan: list[Operation] = []
         if self.facts.cable:
             plan += self.facts.cable.removal()
+        else:
+            table = self.facts.table
+            plan += [DeleteLink(bridge) for bridge in nft_show.elements(table, "bridges")]
+            plan += nat.remove_table(table)
         plan += cgroup.teardown(self._layout, self._base)
         for operation in plan:
             try:

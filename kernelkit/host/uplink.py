@@ -25,7 +25,6 @@ from kernelkit.container.nat import Publication
 from kernelkit.errors import Conflict, Unavailable
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.ip import AddAddress, AddRoute, AddVeth, DeleteLink, SetLinkUp
-from kernelkit.kernel.nft import RunNft
 from kernelkit.trace import Operation, Trace
 
 SPACE = ipaddress.ip_network("10.244.0.0/16")  # cables get their addresses here, four each
@@ -71,7 +70,7 @@ class Cable:
 
     def removal(self) -> list[Operation]:
         """On the real machine, when the practice host is gone: the kernel would take the cable, but at its leisure."""
-        return [RunNft(f"delete table ip {self.table}\n"), DeleteLink(self.link)]
+        return [*nat.remove_table(self.table), DeleteLink(self.link)]
 
 
 def choose(mark: str) -> Cable:
@@ -186,13 +185,13 @@ class Uplink:
         """The plan, for the real machine, that leads these ports to the practice host."""
         if not self._cable:
             return []
-        return nat.publish(self._outer(publications), table=self._cable.table, where="")
+        return nat.publish(self._outer(publications), table=self._cable.table, where="machine")
 
     def unpublish(self, publications: Sequence[Publication]) -> list[Operation]:
         """The plan that takes that back."""
         if not self._cable:
             return []
-        return nat.unpublish(self._outer(publications), table=self._cable.table, where="")
+        return nat.unpublish(self._outer(publications), table=self._cable.table, where="machine")
 
     def _outer(self, publications: Sequence[Publication]) -> list[Publication]:
         assert self._cable

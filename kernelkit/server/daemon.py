@@ -3,6 +3,7 @@
     descriptor 3    the channel to init, which forks shims
     descriptor 4    where to say "ready", for the first engine of a host
     descriptors 7, 8    made here: netlink sockets of the practice host's network
+    descriptor 9    made here: one of the real machine's, for its rules
     descriptor 10   the real machine's network namespace, into which this process moves
 
 Registries, published ports and `localhost` are the real machine's, as whoever typed the command expects.
@@ -30,7 +31,7 @@ from kernelkit.host.uplink import Uplink
 from kernelkit.image.store import Store
 from kernelkit.kernel.capability import bounding
 from kernelkit.kernel.hierarchies import read_layout
-from kernelkit.kernel.netlink import open_host_sockets
+from kernelkit.kernel.netlink import open_host_sockets, open_machine_socket
 from kernelkit.kernel.unshare import JoinNamespace
 from kernelkit.server.serve import Server
 from kernelkit.trace import Trace
@@ -42,6 +43,9 @@ def main() -> None:
     """Be the engine of `KERNELKIT_HOME` until SIGTERM or until its host ends."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     open_host_sockets()  # first: their numbers are promised, and must not be anybody else's by then
+    # First of all: nothing else may come to lie on their numbers.
+    open_host_sockets()
+    open_machine_socket()
     home = Home.default()
     facts = Facts.load(home)
     engine = Engine(home.path, Store(home.path))
@@ -71,10 +75,11 @@ def _serve_embedded(home: Home, facts: Facts) -> str:
 
 
 def _leave(facts: Facts) -> None:
-    """Go where registries and users are."""
+    """Go where registries and users are; the two sockets go on speaking to the host's network."""
     if facts.cable:
         # Before any thread that matters: setns(2) moves one thread, and the threads it makes later.
         Trace().perform("boot", JoinNamespace("net", f"/proc/self/fd/{OUTSIDE}"))
+    open_machine_socket()
 
 
 def _join(engine: Engine, home: Home, facts: Facts) -> None:

@@ -60,7 +60,7 @@ def start(engine: Engine, container: Container, watch: Watch | None = None) -> N
             record, steps, answer = _perform(engine, container, inputs, watch)
             if isinstance(answer, Failed):
                 raise _explain(container, steps, answer)
-            _lead_in(engine, container, record, inputs.publications)
+            _lead_in(engine, container, record, endpoints.published(engine, container))
         except BaseException as error:
             finish.undo(engine, container)
             container.state.error = str(error)

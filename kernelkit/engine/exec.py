@@ -191,9 +191,8 @@ def _explain(execution: Execution, steps: list[Step], answer: object) -> Operati
         missing = "executable file not found in $PATH" if "/" not in name else "no such file or directory"
         why = missing if answer.errno == 2 else os.strerror(answer.errno).lower()
         why = f"stat {name}: {why}" if "/" in name and answer.errno == 2 else why
-        code = 127 if answer.errno == 2 else 126
         text = f"{prefix}: unable to start container process: exec: {json.dumps(name)}: {why}: unknown"
-        execution.exit_code = code
-        return OperationFailed(text, "", code)
+        # Docker's: 126 whatever was wrong; `run` alone tells 127 from it.
+        return OperationFailed(text, "", 126)
     said = step.operation.shell() if step else "the shim"
     return OperationFailed(f"{prefix}: {said}: {answer.error}: unknown", "", 126)

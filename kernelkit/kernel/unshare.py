@@ -51,12 +51,22 @@ class EnterNamespaces:
     kinds: tuple[str, ...]
 
     def perform(self) -> None:
-        """One setns(2) for all kinds, with a pidfd: Linux 5.8."""
-        pidfd = libc.syscall(libc.SYS_pidfd_open, self.pid, 0)
+        """Open all their files, then one setns(2) for each, the mounts last: with those /proc may be another one.
+
+        A pidfd would do with a single call, but cannot be had of a process of another pid namespace, where an exec's
+        first process already is.
+        """
+        kinds = sorted(self.kinds, key=lambda kind: (kind != "user", kind == "mount"))
+        descriptors = []
         try:
-            libc.setns(pidfd, flags_of(self.kinds))
+            for kind in kinds:
+                path = f"/proc/{self.pid}/ns/{KINDS[kind][1]}"
+                descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            for kind, fd in zip(kinds, descriptors, strict=True):
+                libc.setns(fd, KINDS[kind][0])
         finally:
-            os.close(pidfd)
+            for fd in descriptors:
+                os.close(fd)
 
     def shell(self) -> str:
         """As nsenter(1) says it."""

@@ -1,7 +1,7 @@
 """What ip(8) does: links, addresses and routes made, changed and removed. rtnetlink(7).
 
-Neighbours in a plan travel in one send.  `where` is `host` for those that go through the socket at `HOST_ROUTE`, which
-speaks to the practice host's network namespace; empty, they are about this process's own.
+Neighbours in a plan travel in one send.  `where` says whose links they are about: empty, those of this process's own
+network namespace; `host`, the practice host's, through the socket at `HOST_ROUTE`; a pid, those of that process's.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ class Request:
         nobody keeps after a failure.
         """
         ends: list[OSError | None] = []
-        with netlink.connection(NETLINK_ROUTE, HOST_ROUTE if operations[0].where == "host" else -1) as fd:
+        where = operations[0].where
+        pid = int(where) if where.isdigit() else 0
+        with netlink.connection(NETLINK_ROUTE, HOST_ROUTE if where == "host" else -1, pid) as fd:
             for batch in _batches(operations):
                 ends += _send(fd, batch)
                 if any(ends):
@@ -115,6 +117,11 @@ class Request:
     def about(self) -> str:
         """What a refusal is about."""
         raise NotImplementedError
+
+    def say(self, *words: str | int) -> str:
+        """The words typed where `where` says: in another process's namespace by nsenter(1)."""
+        enter = ["nsenter", "-t", self.where, "-n"] if self.where.isdigit() else []
+        return join([*enter, *words])
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ class AddBridge(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
-        return join(["ip", "link", "add", self.name, "type", "bridge"])
+        return self.say("ip", "link", "add", self.name, "type", "bridge")
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,7 @@ class AddVeth(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it; `$$` is the shell that stands where the peer is to be."""
-        words = join(["ip", "link", "add", self.name, "type", "veth", "peer", "name", self.peer])
+        words = self.say("ip", "link", "add", self.name, "type", "veth", "peer", "name", self.peer)
         return words + _netns(self.netns)
 
 
@@ -186,8 +193,8 @@ class SetMaster(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
-        words = join(["ip", "link", "set", self.name, "master", self.bridge])
-        mode = join(["ip", "link", "set", self.name, "type", "bridge_slave", "hairpin", "on"])
+        words = self.say("ip", "link", "set", self.name, "master", self.bridge)
+        mode = self.say("ip", "link", "set", self.name, "type", "bridge_slave", "hairpin", "on")
         return f"{words} && {mode}" if self.hairpin else words
 
 
@@ -201,7 +208,7 @@ class SetLinkUp(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
-        return join(["ip", "link", "set", self.name, "up"])
+        return self.say("ip", "link", "set", self.name, "up")
 
 
 @dataclass(frozen=True)
@@ -217,7 +224,7 @@ class SetAddress(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
-        return join(["ip", "link", "set", self.name, "address", self.address])
+        return self.say("ip", "link", "set", self.name, "address", self.address)
 
 
 @dataclass(frozen=True)
@@ -232,7 +239,7 @@ class SetMtu(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
-        return join(["ip", "link", "set", self.name, "mtu", self.mtu])
+        return self.say("ip", "link", "set", self.name, "mtu", self.mtu)
 
 
 @dataclass(frozen=True)
@@ -248,7 +255,7 @@ class RenameLink(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
-        return join(["ip", "link", "set", self.name, "name", self.new])
+        return self.say("ip", "link", "set", self.name, "name", self.new)
 
 
 @dataclass(frozen=True)
@@ -265,7 +272,7 @@ class MoveLink(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
-        return join(["ip", "link", "set", self.name]) + _netns(self.netns)
+        return self.say("ip", "link", "set", self.name) + _netns(self.netns)
 
 
 @dataclass(frozen=True)
@@ -280,7 +287,7 @@ class DeleteLink(LinkRequest):
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
-        return join(["ip", "link", "delete", self.name])
+        return self.say("ip", "link", "delete", self.name)
 
 
 @dataclass(frozen=True)
@@ -306,7 +313,7 @@ class AddAddress(Request):
     def shell(self) -> str:
         """As ip-address(8) says it."""
         more = ["nodad"] if ":" in self.address else ["brd", "+"] if self._has_broadcast() else []
-        return join(["ip", "address", "add", self.address, *more, "dev", self.link])
+        return self.say("ip", "address", "add", self.address, *more, "dev", self.link)
 
     def about(self) -> str:
         """The address and the link."""
@@ -341,7 +348,7 @@ class AddRoute(Request):
     def shell(self) -> str:
         """As ip-route(8) says it."""
         words = [*(["via", self.gateway] if self.gateway else []), *(["dev", self.link] if self.link else [])]
-        return join(["ip", "route", "add", self.destination, *words])
+        return self.say("ip", "route", "add", self.destination, *words)
 
     def about(self) -> str:
         """Where to, and by which way."""

@@ -1,6 +1,6 @@
 """What `ip link show`, `ip address show` and `ip route show` say, as plain values. rtnetlink(7).
 
-Asked by netlink, because /sys/class/net shows the network namespace of whoever mounted /sys.
+Asked by netlink, because /sys/class/net shows the network namespace of whoever mounted /sys.  `where` is as in `ip`.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def routes(where: str = "") -> list[Route]:
 
 
 def _dump(kind: int, request: bytes, where: str) -> Iterator[bytes]:
-    with netlink.connection(NETLINK_ROUTE, HOST_ROUTE if where == "host" else -1) as fd:
+    pid = int(where) if where.isdigit() else 0
+    with netlink.connection(NETLINK_ROUTE, HOST_ROUTE if where == "host" else -1, pid) as fd:
         yield from netlink.dump(fd, kind, request)
 
 

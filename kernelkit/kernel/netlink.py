@@ -18,6 +18,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from kernelkit.kernel import libc
+
 # Which part of the kernel a socket speaks to: linux/netlink.h
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
@@ -91,8 +93,14 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def connect(protocol: int) -> int:
-    """A new socket of this network namespace, whose errors explain themselves; the caller closes it: netlink(7)."""
+def connect(protocol: int, pid: int = 0) -> int:
+    """A new socket, whose errors explain themselves, of this network namespace or that of the process `pid`.
+
+    The caller closes it. netlink(7)
+    """
+    if pid:
+        with _visiting(pid):
+            return connect(protocol)
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     made.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
     made.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
@@ -120,13 +128,13 @@ def namespace(fd: int) -> int:
 
 
 @contextmanager
-def connection(protocol: int, descriptor: int = -1) -> Iterator[int]:
-    """A new socket for the length of the block; or the one at this descriptor, for this thread alone."""
+def connection(protocol: int, descriptor: int = -1, pid: int = 0) -> Iterator[int]:
+    """A new socket, as `connect` makes it, for the length of the block; or that descriptor, for this thread alone."""
     if descriptor >= 0:
         with _sharing:
             yield descriptor
         return
-    made = connect(protocol)
+    made = connect(protocol, pid)
     try:
         yield made
     finally:
@@ -189,6 +197,24 @@ def index(fd: int, link: str) -> int:
     except OSError as error:
         raise OSError(error.errno, os.strerror(error.errno or errno.ENODEV), link) from None
     return int(struct.unpack("16si20x", answer)[1])
+
+
+@contextmanager
+def _visiting(pid: int) -> Iterator[None]:
+    """This thread, and no other, in the network namespace of a process for the length of the block: setns(2)."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            libc.setns(there, libc.CLONE_NEWNET)
+        finally:
+            os.close(there)
+        try:
+            yield
+        finally:
+            libc.setns(own, libc.CLONE_NEWNET)
+    finally:
+        os.close(own)
 
 
 def _place(descriptor: int, protocol: int) -> None:

@@ -127,7 +127,7 @@ def _networks(engine: Engine, body: Mapping[str, Any], host: Mapping[str, Any]) 
     if first in ("host", "none") and len(asked.keys() | {first}) > 1:
         raise InvalidRequest(f"conflicting options: cannot attach both user-defined and {first} network-mode endpoints")
     wishes = {first: asked.pop(first, {}), **asked}
-    return {name: _endpoint(name, wish) for name, wish in wishes.items()}
+    return {name: endpoint(name, wish) for name, wish in wishes.items()}
 
 
 def _endpoints(body: Mapping[str, Any]) -> Json:
@@ -145,7 +145,8 @@ def _network_name(engine: Engine, word: str) -> str:
         return word
 
 
-def _endpoint(name: str, wish: Json) -> Json:
+def endpoint(name: str, wish: Json) -> Json:
+    """A container's settings in the network of that name from Docker's `EndpointSettings`; InvalidRequest."""
     addresses = wish.get("IPAMConfig") or {}
     wanted = {key: addresses[key] for key in ("IPv4Address", "IPv6Address") if addresses.get(key)}
     if wanted and name in ("bridge", "host", "none"):

@@ -56,7 +56,10 @@ def hold(engine: Engine, container: Container, facts: Facts) -> Held:
     if "network" in facts.joined:
         return Held()
     try:
-        endpoints = [found for name in container.networks if (found := join(engine, container, name))]
+        endpoints: list[Endpoint] = []
+        for name in container.networks:
+            endpoint = join(engine, container, name, f"eth{len(endpoints)}")
+            endpoints += [endpoint] if endpoint else []
         gate = gateway(engine, container)
         if gate:
             container.ports = ports.hold(engine, container, container.networks[gate]["EndpointID"])
@@ -90,13 +93,16 @@ def release(engine: Engine, container: Container) -> tuple[Publication, ...]:
     return before
 
 
-def join(engine: Engine, container: Container, name: str) -> Endpoint | None:
-    """Hold the container's place in a network and note it in its settings; None where there is no cable to lay."""
+def join(engine: Engine, container: Container, name: str, link: str) -> Endpoint | None:
+    """Hold the container's place in a network and note it in its settings; None where there is no cable to lay.
+
+    `link` is what the cable's end inside is to be called.
+    """
     network, settings = engine.state.network(name), container.networks[name]
     settings |= {**NOTHING, "NetworkID": network.id, "EndpointID": new_id()}
     endpoint = None
     if network.driver == "bridge":
-        endpoint = _lease(engine, container, network, settings)
+        endpoint = _lease(engine, container, network, settings, link)
     engine.events.publish("network", "connect", network.id, _about(container, network))
     return endpoint
 
@@ -128,14 +134,29 @@ def files(engine: Engine, container: Container, hostname: str) -> dict[str, str]
     extra = host.get("ExtraHosts") or []
     gate = engine.state.network("bridge").gateway
     in_host = "host" in names
-    embedded = any(name not in ("bridge", *WITHOUT_BRIDGE) for name in names)
     own = [s[key] for s in names.values() for key in ("IPAddress", "GlobalIPv6Address") if s.get(key)]
     domain = container.config.get("Domainname") or ""
     return {
         "hosts": etc.hosts_of_the_host(extra, gate) if in_host else etc.hosts(own, hostname, domain, extra, gate),
         "hostname": f"{hostname}\n",
-        "resolv.conf": etc.resolv_conf(host, embedded=embedded, verbatim=in_host),
+        "resolv.conf": etc.resolv_conf(host, embedded=embedded(container), verbatim=in_host),
     }
+
+
+def cable_of(settings: Mapping[str, Any]) -> str:
+    """The name of the cable's end at the bridge."""
+    return f"veth{settings['EndpointID'][:7]}"
+
+
+def embedded(container: Container) -> bool:
+    """Whether the container finds others by name: whether one of its networks is user-defined."""
+    return any(name not in ("bridge", *WITHOUT_BRIDGE) for name in container.networks)
+
+
+def hosts_name(container: Container) -> str:
+    """What its own address is called in its /etc/hosts."""
+    hostname, domain = container.config.get("Hostname") or container.short_id, container.config.get("Domainname")
+    return f"{hostname}.{domain} {hostname}" if domain else hostname
 
 
 def names_of(container: Container, name: str) -> list[str]:
@@ -146,7 +167,7 @@ def names_of(container: Container, name: str) -> list[str]:
     return list(dict.fromkeys(filter(None, wanted)))
 
 
-def _lease(engine: Engine, container: Container, network: Network, settings: Json) -> Endpoint:
+def _lease(engine: Engine, container: Container, network: Network, settings: Json, link: str) -> Endpoint:
     wish = settings.get("IPAMConfig") or {}
     address = _take(engine, container, network, network.subnet, wish.get("IPv4Address") or "")
     subnet = ipaddress.ip_network(network.subnet)
@@ -167,8 +188,8 @@ def _lease(engine: Engine, container: Container, network: Network, settings: Jso
         settings["DNSNames"] = names_of(container, network.name)
     return Endpoint(
         bridge=network.bridge,
-        cable=f"veth{settings['EndpointID'][:7]}",
-        link=f"eth{_number(container, network)}",
+        cable=cable_of(settings),
+        link=link,
         mac=settings["MacAddress"],
         address=f"{address}/{subnet.prefixlen}",
         gateway=way_out,
@@ -210,12 +231,6 @@ def _candidates(network: Network, subnet: str) -> Iterator[str]:
         address = str(make(number))
         if address not in never:
             yield address
-
-
-def _number(container: Container, network: Network) -> int:
-    """The number of the container's link: its networks have eth0, eth1, … in their order."""
-    with_cable = [name for name in container.networks if name not in WITHOUT_BRIDGE]
-    return with_cable.index(network.name)
 
 
 def _is_first(container: Container, network: Network) -> bool:

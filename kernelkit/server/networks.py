@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelkit.engine import networks
+from kernelkit.engine import networks, plugging
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.errors import InvalidRequest
@@ -34,14 +34,14 @@ def remove(engine: Engine, request: Request) -> Answer:
 def connect(engine: Engine, request: Request) -> Answer:
     """`POST /networks/{id}/connect`."""
     network, body = engine.state.network(request["id"]), request.json()
-    networks.connect(engine, network, _container(engine, body), body.get("EndpointConfig") or {})
+    plugging.connect(engine, network, _container(engine, body), body.get("EndpointConfig") or {})
     return empty(200)
 
 
 def disconnect(engine: Engine, request: Request) -> Answer:
     """`POST /networks/{id}/disconnect`."""
     network, body = engine.state.network(request["id"]), request.json()
-    networks.disconnect(engine, network, _container(engine, body), force=bool(body.get("Force")))
+    plugging.disconnect(engine, network, _container(engine, body), force=bool(body.get("Force")))
     return empty(200)
 
 

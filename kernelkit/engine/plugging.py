@@ -1,0 +1,155 @@
+"""Containers plugged into networks, and out of them, while they run or not: `docker network connect`, `disconnect`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kernelkit.container import nat, network
+from kernelkit.engine import create, endpoints, ports
+from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Container, Network
+from kernelkit.errors import Conflict, Forbidden, OperationFailed
+from kernelkit.kernel import ip_show
+from kernelkit.kernel.files import WriteFile
+from kernelkit.kernel.ip import AddRoute, DeleteLink
+from kernelkit.trace import Operation, Trace, explain
+
+HOST_IS_APART = "container cannot be disconnected from host network or connected to host network"
+
+Json = dict[str, Any]
+
+
+def connect(engine: Engine, wanted: Network, container: Container, config: Json) -> None:
+    """Put a container into a network as well; `config` is Docker's `EndpointConfig`.
+
+    Forbidden in Docker's words when it is there already or cannot be; OperationFailed when the kernel refuses.
+    """
+    with container.lock:
+        _check(wanted, container)
+        if wanted.name in container.networks:
+            raise Forbidden(f"endpoint with name {container.name} already exists in network {wanted.name}")
+        container.networks[wanted.name] = create.endpoint(wanted.name, config)
+        trace = Trace()
+        try:
+            if container.state.running:
+                _plug(engine, container, wanted, trace)
+        except BaseException:
+            _unplug(engine, container, wanted, trace)
+            del container.networks[wanted.name]
+            raise
+        finally:
+            engine.records.add(container.id, trace.steps, engine.folder(container.id))
+            engine.state.save(container)
+
+
+def disconnect(engine: Engine, gone: Network, container: Container, *, force: bool = False) -> None:
+    """Take a container out of a network; Forbidden when it is not there or cannot be taken out.
+
+    There is nothing that `force` would have to overcome.
+    """
+    with container.lock:
+        if gone.name == "host" or "host" in container.networks:
+            raise Forbidden(HOST_IS_APART)
+        if gone.name not in container.networks:
+            raise Forbidden(f"container {container.id} is not connected to network {gone.name}")
+        trace = Trace()
+        if container.state.running:
+            _unplug(engine, container, gone, trace)
+        del container.networks[gone.name]
+        engine.records.add(container.id, trace.steps, engine.folder(container.id))
+        engine.state.save(container)
+
+
+def _check(wanted: Network, container: Container) -> None:
+    if wanted.name in ("host", "none") or "host" in container.networks:
+        raise Forbidden(HOST_IS_APART)
+    if "none" in container.networks:
+        raise Forbidden(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+        )
+    if container.host_config["NetworkMode"].startswith("container:"):
+        raise Forbidden(
+            "container sharing network namespace with another container or host "
+            "cannot be connected to any other network"
+        )
+    if container.removed or container.state.status in ("removing", "dead"):
+        raise Conflict(f"container {container.id} is marked for removal and cannot be connected")
+
+
+def _plug(engine: Engine, container: Container, wanted: Network, trace: Trace) -> None:
+    """Lay the cable to a running container, give it addresses and, if it had none, a way out."""
+    gate = endpoints.gateway(engine, container)
+    inside = str(container.state.pid)
+    taken = {link.name for link in ip_show.links(inside)}
+    link = next(name for number in range(len(taken) + 1) if (name := f"eth{number}") not in taken)
+    endpoint = endpoints.join(engine, container, wanted.name, link)
+    assert endpoint
+    _perform(trace, "interface", network.interface(endpoint, inside))
+    _perform(trace, "ip", network.attach(endpoint, inside))
+    if endpoint.gateway and not gate:
+        _perform(trace, "ip", [AddRoute("default", endpoint.gateway, where=inside)])
+        container.ports = ports.hold(engine, container, container.networks[wanted.name]["EndpointID"])
+        _lead_in(engine, container, trace)
+    _perform(trace, "ip", _files(engine, container))
+
+
+def _unplug(engine: Engine, container: Container, gone: Network, trace: Trace) -> None:
+    """Pull the cable; if it was the way out, another network becomes it, and the published ports go with it.
+
+    Everything is attempted, what the kernel refuses is in the engine's log.
+    """
+    settings = container.networks[gone.name]
+    if not settings.get("EndpointID"):
+        return
+    address = settings["IPAddress"]
+    was_gate = endpoints.gateway(engine, container) == gone.name
+    published = endpoints.published(engine, container) if was_gate else ()
+    _attempt(engine, trace, "nat", engine.uplink.unpublish(published), "machine")
+    _attempt(engine, trace, "nat", nat.unpublish(engine.uplink.inner(published)))
+    _attempt(engine, trace, "interface", [DeleteLink(endpoints.cable_of(settings), where="host")])
+    engine.state.release_address(gone.id, container.id)
+    endpoints.leave(engine, container, gone.name)
+    gate = endpoints.gateway(engine, container)
+    if was_gate and gate:
+        way_out = AddRoute("default", container.networks[gate]["Gateway"], where=str(container.state.pid))
+        _attempt(engine, trace, "ip", [way_out])
+        _lead_in(engine, container, trace)
+    _attempt(engine, trace, "ip", _files(engine, container, address))
+
+
+def _lead_in(engine: Engine, container: Container, trace: Trace) -> None:
+    """Lead the published ports to the container's present way out."""
+    published = endpoints.published(engine, container)
+    _perform(trace, "nat", nat.publish(engine.uplink.inner(published)))
+    _perform(trace, "nat", engine.uplink.publish(published), "machine")
+
+
+def _files(engine: Engine, container: Container, gone: str = "") -> list[Operation]:
+    """The container's /etc/hosts with the addresses that it has now, whatever else is in it."""
+    path = engine.folder(container.id) / "hosts"
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except OSError:
+        return []
+    kept = [line for line in lines if not gone or line.split()[:1] != [gone]]
+    there = {words[0] for words in map(str.split, kept) if words}
+    own = [s[key] for s in container.networks.values() for key in ("IPAddress", "GlobalIPv6Address") if s.get(key)]
+    kept += [f"{address}\t{endpoints.hosts_name(container)}\n" for address in own if address not in there]
+    return [WriteFile(str(path), "".join(kept))]
+
+
+def _perform(trace: Trace, stage: str, plan: Sequence[Operation], where: str = "host") -> None:
+    for operation in plan:
+        try:
+            trace.perform(stage, operation, where=where)
+        except OSError as error:
+            raise OperationFailed(f"{operation.shell()}: {explain(error)}") from None
+
+
+def _attempt(engine: Engine, trace: Trace, stage: str, plan: Sequence[Operation], where: str = "host") -> None:
+    for operation in plan:
+        try:
+            trace.perform(stage, operation, where=where)
+        except OSError as error:
+            engine.complain(f"{operation.shell()}: {explain(error)}")

@@ -99,7 +99,7 @@ def _pieces(engine: Engine, container: Container, path: str) -> Iterator[Json | 
     with entered(engine, container) as place, _found(place, container, path) as found:
         yield _about(place, path, found)
         engine.events.container(container, "archive-path", path=path)
-        yield from pack_open(found.name, found.directory, os.fsencode(found.base))
+        yield from pack_open(found.name, found.directory, os.fsencode(found.base), place.kernels)
 
 
 @contextmanager

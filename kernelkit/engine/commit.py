@@ -105,7 +105,7 @@ def add_image(
         **base.config,
         "created": moment,
         "config": {key: config[key] for key in KEPT if config.get(key)},
-        "history": [*(base.config.get("history") or []), step],
+        "history": [*_history(base), step],
     }
     for key, value in (("author", author), ("comment", comment)):
         whole.pop(key, None)
@@ -120,6 +120,14 @@ def name(repository: str, tag: str) -> Reference:
     if found.digest:
         raise InvalidRequest("cannot import digest reference")
     return found
+
+
+def _history(image: Image) -> list[Json]:
+    """An image's history, with an entry for each of its layers even when nobody wrote one."""
+    history = list(image.config.get("history") or [])
+    told = sum(not entry.get("empty_layer") for entry in history)
+    missing = [{"created": image.created} if image.created else {} for _ in image.diff_ids[told:]]
+    return [*missing, *history]
 
 
 @contextmanager

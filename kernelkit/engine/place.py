@@ -25,15 +25,20 @@ from kernelkit.errors import Conflict
 from kernelkit.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from kernelkit.trace import Trace
 
+KERNELS = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "devtmpfs", "securityfs", "debugfs", "tracefs")
 _RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 
 
 @dataclass(frozen=True)
 class Place:
-    """A container's root directory: an open descriptor, and its name where it has been mounted."""
+    """A container's root directory: an open descriptor, and its name where it has been mounted.
+
+    `kernels` are the devices of what is the kernel's and not the container's: /proc, /sys, /dev.
+    """
 
     root: int
     name: str
+    kernels: frozenset[int] = frozenset()
 
     def open(self, path: str, flags: int = os.O_PATH) -> int:
         """Open a path as the container would; the caller closes it. Raises OSError."""
@@ -70,9 +75,20 @@ def entered(engine: Engine, container: Container) -> Iterator[Place]:
 def _of_running(container: Container) -> Place:
     name = f"/proc/{container.state.pid}/root"
     try:
-        return Place(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), name)
+        kernels = _kernels(Path(f"/proc/{container.state.pid}/mountinfo").read_text())
+        return Place(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), name, kernels)
     except OSError:
         raise Conflict(f"container {container.id} has just ended") from None
+
+
+def _kernels(mountinfo: str) -> frozenset[int]:
+    """The devices of file systems that hold no files of the container's: proc(5), /proc/PID/mountinfo."""
+    found = set()
+    for fields in map(str.split, mountinfo.splitlines()):
+        if fields[fields.index("-") + 1] in KERNELS or fields[4] == "/dev":
+            major, _, minor = fields[2].partition(":")
+            found.add(os.makedev(int(major), int(minor)))
+    return frozenset(found)
 
 
 @contextmanager

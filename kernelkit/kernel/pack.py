@@ -57,12 +57,13 @@ def pack(
         yield packer.rest() + END
 
 
-def pack_open(name: bytes, directory: int, as_name: bytes) -> Iterator[bytes]:
+def pack_open(name: bytes, directory: int, as_name: bytes, hollow: frozenset[int] = frozenset()) -> Iterator[bytes]:
     """The archive of one file, or of a directory with all that is in it, under another name, its end included.
 
-    `name` is looked up in the open directory and not followed when it is a link.
+    `name` is looked up in the open directory and not followed when it is a link.  Directories on other devices that are
+    in `hollow` are packed without what is in them.  What vanishes meanwhile is left out.
     """
-    packer = _Packer()
+    packer = _Packer(hollow=hollow - {os.lstat(name, dir_fd=directory).st_dev})
     status = os.lstat(name, dir_fd=directory)
     if stat.S_ISDIR(status.st_mode):
         fd = os.open(name, _READ | os.O_DIRECTORY, dir_fd=directory)
@@ -144,6 +145,7 @@ class _Level:
 class _Packer:
     is_layer: bool = False
     made: Made = frozenset()
+    hollow: frozenset[int] = frozenset()
     _seen: dict[tuple[int, int], bytes] = field(default_factory=dict)  # hard-linked file -> its first name
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -163,7 +165,10 @@ class _Packer:
                     view.close(level.parts + level.under)
                     continue
                 fd = level.parts[part]
-                status = os.lstat(name, dir_fd=fd)
+                try:
+                    status = os.lstat(name, dir_fd=fd)
+                except FileNotFoundError:
+                    continue
                 if stat.S_ISDIR(status.st_mode):
                     self._enter(level, name, part, status)
                 elif self.made and level.path + name in self.made and not status.st_size:
@@ -211,7 +216,12 @@ class _Packer:
 
     def _enter(self, level: _Level, name: bytes, part: int, status: os.stat_result) -> None:
         full = level.path + name + b"/"
+        if status.st_dev in self.hollow:
+            self._add(header(full, DIRECTORY, status))
+            return
         parts = view.enter(level.parts[:1] if self.is_layer else level.parts, name, part)
+        if not parts:
+            return  # it has just gone
         under = view.enter(level.under, name) if level.under else ()
         below = _Level(full, parts, under, iter(view.names(parts)))
         self._levels.append(below)
@@ -234,13 +244,19 @@ class _Packer:
             # All whiteouts of an overlay may be one file with many names; its time says nothing.
             self._add(header(full[: len(full) - len(name)] + WHITEOUT + name, REGULAR, mode=0))
         elif status.st_nlink == 1 or not self._is_known(full, status):
-            link = os.readlink(name, dir_fd=parent) if kind == SYMLINK else b""
+            try:
+                link = os.readlink(name, dir_fd=parent) if kind == SYMLINK else b""
+            except FileNotFoundError:
+                return
             self._add(header(full, kind, status, link=link))
 
     def _file(self, name: bytes, full: bytes, status: os.stat_result, parent: int) -> Iterator[bytes]:
         if status.st_nlink > 1 and self._is_known(full, status):
             return
-        fd = os.open(name, _READ, dir_fd=parent)
+        try:
+            fd = os.open(name, _READ, dir_fd=parent)
+        except FileNotFoundError:
+            return
         try:
             left = size = status.st_size
             self._add(header(full, REGULAR, status, size=size, xattrs=_xattrs(fd, _listed(fd))))

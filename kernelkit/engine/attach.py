@@ -28,6 +28,7 @@ def attach(engine: Engine, container: Container, connection: int, wish: Attach) 
     The descriptor is taken over, whatever happens. Raises Conflict when the container cannot be attached to.
     """
     with container.lock:
+        engine.events.container(container, "attach")
         if container.state.running:
             try:
                 if not engine.link.send(container.id, wish, connection):
@@ -46,6 +47,7 @@ def resize(engine: Engine, container: Container, rows: int, columns: int) -> Non
     if not container.state.running:
         raise Conflict(f"Container {container.id} is not running")
     engine.link.send(container.id, Resize(rows, columns))
+    engine.events.container(container, "resize", height=str(rows), width=str(columns))
 
 
 def parse_keys(text: str) -> bytes:

@@ -22,6 +22,7 @@ from kernelkit.kernel.unshare import EnterNamespaces, JoinNamespace
 from kernelkit.trace import Ledger, Operation, Stage, Step, number
 
 Json = dict[str, Any]
+SOON = 2.0  # seconds
 KEPT = 256  # ended execs that can still be inspected
 
 
@@ -108,6 +109,14 @@ def ended(engine: Engine, container: Container, message: ExecExited) -> None:
         execution.running, execution.pid, execution.exit_code = False, 0, message.code
         engine.events.container(container, "exec_die", execID=execution.id, exitCode=str(message.code))
         container.notify()
+
+
+def settle(execution: Execution) -> None:
+    """Wait, a moment at most, for the exit code of a program that is gone: its end is told a little later."""
+    container = execution.container
+    if execution.running and not os.path.exists(f"/proc/{execution.pid}"):
+        with container.changed:
+            container.changed.wait_for(lambda: execution.exit_code is not None, SOON)
 
 
 def resize(engine: Engine, execution: Execution, rows: int, columns: int) -> None:

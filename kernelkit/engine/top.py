@@ -35,7 +35,9 @@ def top(engine: Engine, container: Container, arguments: str = "") -> Json:
         raise Unavailable(f"run ps: {error}", "install procps") from None
     if ran.returncode:
         raise KernelkitError(f"ps: {' '.join(ran.stderr.split())}")
-    return parse(ran.stdout, members)
+    found = parse(ran.stdout, members)
+    engine.events.container(container, "top")
+    return found
 
 
 def parse(text: str, members: set[int]) -> Json:

@@ -41,6 +41,9 @@ class Log:
                 end = start + LONGEST
             out += _entry(stream, data[start:end], now)
             start = end
+            if self._settings.max_size:  # then each entry may be the one that is too much for the file
+                self._append(bytes(out))
+                out.clear()
         if out:
             self._append(bytes(out))
 

@@ -258,9 +258,9 @@ class Shim:
     def _exec_ended(self, name: str) -> None:
         process = self._execs.pop(name)
         self._loop.forget(process.pidfd)
-        code = process.end()
+        # In this order: who sees its streams end may ask for its exit code at once.
+        self._send(ExecExited(name, process.end()))
         process.streams.finish()
-        self._send(ExecExited(name, code))
 
 
 def main(message: Start, descriptors: list[int], forked_at: float) -> None:

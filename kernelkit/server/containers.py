@@ -153,20 +153,26 @@ def attach(engine: Engine, request: Request) -> Answer:
     stdout, stderr = request.flag("stdout"), request.flag("stderr")
     stdin = request.flag("stdin") and bool(container.config.get("OpenStdin"))
 
+    def join(connection: int, leftover: bytes) -> None:
+        attaching.attach(engine, container, connection, Attach("", stdin, stdout, stderr, not tty, keys, leftover))
+
     def take(handover: Handover) -> None:
-        connection, leftover = handover()
-        wish = Attach("", stdin, stdout, stderr, not tty, keys, leftover)
-        try:
-            if request.flag("logs"):
+        if request.flag("logs"):
+            connection, leftover = handover()
+            try:
                 for piece in Reader(engine, container, Wish(stdout, stderr, framed=not tty)).there():
                     _send(connection, piece)
-        except (OSError, KernelkitError):
-            os.close(connection)
+            except (OSError, KernelkitError):
+                os.close(connection)
+                return
+            if request.flag("stream"):
+                join(connection, leftover)
+            else:
+                os.close(connection)
             return
-        if request.flag("stream"):
-            attaching.attach(engine, container, connection, wish)
-        else:
-            os.close(connection)
+        # With the lock from before the head is sent: a client that has it may ask for the start at once.
+        with container.lock:
+            join(*handover())
 
     return Hijack(take, stream_type(request, tty=tty))
 

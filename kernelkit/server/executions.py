@@ -56,7 +56,9 @@ def start(engine: Engine, request: Request) -> Answer:
 
 def inspect(engine: Engine, request: Request) -> Answer:
     """`GET /exec/{id}/json`."""
-    return as_json(_as_json(executing.find(engine, request["id"])))
+    execution = executing.find(engine, request["id"])
+    executing.settle(execution)
+    return as_json(_as_json(execution))
 
 
 def resize(engine: Engine, request: Request) -> Answer:

@@ -21,7 +21,10 @@ from kernelkit.kernel.ip import (
     SetMaster,
     SetMtu,
 )
+from kernelkit.kernel.sockets import HandOverSockets
 from kernelkit.trace import Operation
+
+RESOLVER = ("127.0.0.11", 53)  # where a container of a user-defined network asks for names
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Endpoint:
     gateway6: str = ""
     mtu: int = 0  # bytes; 0 leaves the kernel's 1500
     ipv6: bool = False  # whether IPv6 stays switched on, as it does when there is an address
+    container: str = ""  # whose it is, for whoever answers its questions
+    names: str = ""  # where he listens, if names can be asked for in this network
 
 
 def interface(endpoint: Endpoint, netns: str = "self") -> list[Operation]:
@@ -70,7 +75,7 @@ def addresses(endpoints: Sequence[Endpoint]) -> list[Operation]:
     # Only now: a gateway must be reachable when a route names it. The first network that leads out is the way out.
     plan += [AddRoute("default", e.gateway) for e in endpoints if e.gateway][:1]
     plan += [AddRoute("default", e.gateway6) for e in endpoints if e.gateway6][:1]
-    return plan
+    return plan + [HandOverSockets(*RESOLVER, e.names, e.container) for e in endpoints if e.names][:1]
 
 
 def attach(endpoint: Endpoint, where: str = "") -> list[Operation]:

@@ -85,12 +85,22 @@ def published(engine: Engine, container: Container) -> tuple[Publication, ...]:
 def release(engine: Engine, container: Container) -> tuple[Publication, ...]:
     """Give back all addresses and ports; what was published. To be called when the rules are gone, or never were."""
     before = published(engine, container)
+    engine.resolver.close(container.id)
     ports.release(engine, container)
     engine.state.release(container.id)
     for name in container.networks:
         leave(engine, container, name)
     container.ports = {}
     return before
+
+
+def resume(engine: Engine, container: Container) -> None:
+    """Do for a running container again what an earlier engine did: answer its questions for names."""
+    if embedded(container):
+        try:
+            engine.resolver.open(container)
+        except OSError as error:
+            engine.complain(f"answer the questions of {container.short_id}: {error}")
 
 
 def join(engine: Engine, container: Container, name: str, link: str) -> Endpoint | None:
@@ -102,7 +112,11 @@ def join(engine: Engine, container: Container, name: str, link: str) -> Endpoint
     settings |= {**NOTHING, "NetworkID": network.id, "EndpointID": new_id()}
     endpoint = None
     if network.driver == "bridge":
-        endpoint = _lease(engine, container, network, settings, link)
+        try:
+            endpoint = _lease(engine, container, network, settings, link)
+        except BaseException:
+            settings |= NOTHING
+            raise
     engine.events.publish("network", "connect", network.id, _about(container, network))
     return endpoint
 
@@ -197,6 +211,8 @@ def _lease(engine: Engine, container: Container, network: Network, settings: Jso
         gateway6=settings["IPv6Gateway"],
         mtu=bridges.mtu(network),
         ipv6=_wants_ipv6(container),
+        container=container.id,
+        names="" if network.predefined else engine.resolver.address,
     )
 
 

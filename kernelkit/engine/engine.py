@@ -16,6 +16,7 @@ from kernelkit.host.channel import Attach
 if TYPE_CHECKING:
     from kernelkit.container.cgroup import Layout
     from kernelkit.engine.exec import Execution
+    from kernelkit.engine.resolver import Resolver
     from kernelkit.host.link import Link
     from kernelkit.host.practice import Facts
     from kernelkit.host.uplink import Uplink
@@ -36,6 +37,7 @@ class Engine:
     bounding: frozenset[str]
     host: Facts
     uplink: Uplink
+    resolver: Resolver
 
     def __init__(self, home: Path, store: Store) -> None:
         self.home = home

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from kernelkit.engine import endpoints, finish, health, remove
 from kernelkit.engine import exec as execution
-from kernelkit.engine import finish, health, remove
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.engine.start import start
@@ -44,6 +44,7 @@ def find_survivors(engine: Engine) -> None:
         if isinstance(found, Started):
             container.state.pid = found.pid
             health.resume(engine, container)
+            endpoints.resume(engine, container)
         else:
             _ended(engine, container, found or Exited(LOST, time.time()))
 

@@ -19,6 +19,7 @@ from kernelkit.engine.bridges import BRIDGE, MASQUERADE, MTU
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.listing import check_filters, is_true, labels_match
 from kernelkit.engine.model import Container, Network, new_id, now
+from kernelkit.engine.resolver import Resolver
 from kernelkit.engine.when import moment, parse
 from kernelkit.errors import Conflict, Forbidden, InvalidRequest, NotFound
 
@@ -50,6 +51,7 @@ def prepare(engine: Engine) -> None:
 
     What is there already stays. OperationFailed when the kernel refuses.
     """
+    engine.resolver = Resolver(engine)
     _predefine(engine)
     _forget_what_ended(engine)
     bridges.prepare(engine)

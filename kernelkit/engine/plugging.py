@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kernelkit.container import nat, network
-from kernelkit.engine import create, endpoints, ports
+from kernelkit.engine import create, endpoints, etc, ports
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, Network
 from kernelkit.errors import Conflict, Forbidden, OperationFailed
@@ -89,8 +89,11 @@ def _plug(engine: Engine, container: Container, wanted: Network, trace: Trace) -
     _perform(trace, "ip", network.attach(endpoint, inside))
     if endpoint.gateway and not gate:
         _perform(trace, "ip", [AddRoute("default", endpoint.gateway, where=inside)])
-        container.ports = ports.hold(engine, container, container.networks[wanted.name]["EndpointID"])
+        if not container.ports:  # else they have been held all the time, from an earlier way out on
+            container.ports = ports.hold(engine, container, container.networks[wanted.name]["EndpointID"])
         _lead_in(engine, container, trace)
+    if endpoint.names:
+        engine.resolver.open(container)
     _perform(trace, "ip", _files(engine, container))
 
 
@@ -126,7 +129,7 @@ def _lead_in(engine: Engine, container: Container, trace: Trace) -> None:
 
 
 def _files(engine: Engine, container: Container, gone: str = "") -> list[Operation]:
-    """The container's /etc/hosts with the addresses that it has now, whatever else is in it."""
+    """The container's /etc/hosts with the addresses that it has now, whatever else is in it; its /etc/resolv.conf."""
     path = engine.folder(container.id) / "hosts"
     try:
         lines = path.read_text().splitlines(keepends=True)
@@ -134,9 +137,10 @@ def _files(engine: Engine, container: Container, gone: str = "") -> list[Operati
         return []
     kept = [line for line in lines if not gone or line.split()[:1] != [gone]]
     there = {words[0] for words in map(str.split, kept) if words}
+    resolv_conf = etc.resolv_conf(container.host_config, embedded=endpoints.embedded(container))
     own = [s[key] for s in container.networks.values() for key in ("IPAddress", "GlobalIPv6Address") if s.get(key)]
     kept += [f"{address}\t{endpoints.hosts_name(container)}\n" for address in own if address not in there]
-    return [WriteFile(str(path), "".join(kept))]
+    return [WriteFile(str(path), "".join(kept)), WriteFile(str(path.with_name("resolv.conf")), resolv_conf)]
 
 
 def _perform(trace: Trace, stage: str, plan: Sequence[Operation], where: str = "host") -> None:

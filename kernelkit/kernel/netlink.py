@@ -99,7 +99,7 @@ def connect(protocol: int, pid: int = 0) -> int:
     The caller closes it. netlink(7)
     """
     if pid:
-        with _visiting(pid):
+        with visiting(pid):
             return connect(protocol)
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     made.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
@@ -200,7 +200,7 @@ def index(fd: int, link: str) -> int:
 
 
 @contextmanager
-def _visiting(pid: int) -> Iterator[None]:
+def visiting(pid: int) -> Iterator[None]:
     """This thread, and no other, in the network namespace of a process for the length of the block: setns(2)."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, lengths, tos, tabl
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(ABC):
     """An operation that is said to the kernel in rtnetlink messages; OSError says what it was about."""
 
     where: str = field(default="", kw_only=True)
@@ -106,17 +107,17 @@ class Request:
                     break
         return ends + [None] * (len(operations) - len(ends))
 
+    @abstractmethod
     def shell(self) -> str:
         """As ip(8) says it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def messages(self, fd: int) -> list[Message]:
         """What to send; OSError for a link whose number is needed and that is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def about(self) -> str:
         """What a refusal is about."""
-        raise NotImplementedError
 
     def say(self, *words: str | int) -> str:
         """The words typed where `where` says: in another process's namespace by nsenter(1)."""

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -80,7 +81,7 @@ class RunNft:
 
 
 @dataclass(frozen=True)
-class _Element:
+class _Element(ABC):
     """What adding and deleting an element of a map have in common.
 
     `key` and `value` are as nft(8) writes them: numbers of ports and IPv4 addresses, joined by ` . `; `where` is as for
@@ -98,9 +99,9 @@ class _Element:
         """Neighbours of the same kind and place travel together."""
         return type(self).__name__, self.where
 
+    @abstractmethod
     def shell(self) -> str:
         """As nft(8) is told it."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ lab: install
 	@kernelkit up
 	@kernelkit pull busybox
 	@kernelkit pull bash
+	@python -m kernelkit.embedded prepare debian --background
 	@trap : INT; jupyter lab --ServerApp.answer_yes=True --port $(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS) \
 	notebooks/01_what_docker_run_did.ipynb; kernelkit down
 

@@ -20,6 +20,8 @@ from kernelkit.image.reference import Reference
 from kernelkit.image.store import Image
 from kernelkit.trace import Trace
 
+SMALL = ("busybox", "bash")  # made in a second; debian takes a minute of both processors, and is made when asked for
+
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -95,8 +97,8 @@ def _make(engine: Engine, name: str, progress: Progress) -> None:
         raise failed[0]
 
 
-def make_ahead(engine: Engine, names: tuple[str, ...] = recipes.NAMES) -> None:
-    """Make the embedded images one after another, in the background; what goes wrong is said when one is pulled."""
+def make_ahead(engine: Engine, names: tuple[str, ...] = SMALL) -> None:
+    """Make the small embedded images in the background; what goes wrong is said again when one is pulled."""
     if sources.setting() == "off":
         return
 

@@ -37,7 +37,7 @@ def up(home: Home, mode: str, engine: Sequence[str]) -> bool:
     """
     home.run.mkdir(parents=True, exist_ok=True)
     with _locked(home.run / "boot.lock"):
-        if answers(home):
+        if _settled(home):
             return False
         read, write = os.pipe()
         if os.fork() == 0:
@@ -48,6 +48,18 @@ def up(home: Home, mode: str, engine: Sequence[str]) -> bool:
         if said != "ready":
             raise Unavailable(said or f"the practice host did not start: see {home.run / 'host.log'}")
         return True
+
+
+def _settled(home: Home) -> bool:
+    """Whether a host is up; waits for one whose engine is just being started again, or that is on its way down."""
+    until = time.monotonic() + PATIENCE
+    while not answers(home):
+        if not init_pid(home):
+            return False
+        if time.monotonic() > until:
+            raise Unavailable("the engine does not answer", f"see {home.run / 'host.log'}")
+        time.sleep(0.02)
+    return True
 
 
 def down(home: Home) -> bool:
@@ -123,7 +135,8 @@ def _keep(home: Home, mode: str, engine: Sequence[str]) -> None:
         os.close(READY)  # from here on it is init's to say how it goes
         os.waitpid(pid, 0)
     finally:
-        for path in (home.run / "init.pid", home.run / "host.json", home.socket, *(home.run / "shims").glob("*")):
+        sockets = [*home.run.glob("*.sock"), *(home.run / "shims").glob("*")]
+        for path in (home.run / "init.pid", home.run / "host.json", *sockets):
             path.unlink(missing_ok=True)
         host.take_back()
 

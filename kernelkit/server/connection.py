@@ -86,6 +86,7 @@ class Connection:
             return False
         if isinstance(answer, Stream):
             self._send_stream(answer)
+            self._finish_body(request)
         else:
             self._send_reply(answer, close=not self._finish_body(request))
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:

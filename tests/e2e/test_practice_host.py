@@ -108,7 +108,7 @@ def test_its_shell_is_root_on_another_machine(kk: Kernelkit) -> None:
     assert kk("shell", "sh", "-c", "exit 7", check=False).returncode == 7
     processes = kk("shell", "ps", "-e", "-o", "pid=,args=").stdout.splitlines()
     assert processes[0].split()[0] == "1"
-    assert len(processes) < 10
+    assert not any("pytest" in line for line in processes), "it shows the real machine's processes"
     assert "kk0" in kk("shell", "ip", "-brief", "link").stdout
     no_such = kk("shell", "no-such-program", check=False)
     assert (no_such.returncode, no_such.stderr) == (127, "kernelkit: no such command: 'no-such-program'\n")

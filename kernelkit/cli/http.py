@@ -322,7 +322,7 @@ def _words(response: Response) -> str:
     content = response.read().decode("utf-8", "replace").strip()
     if content.startswith("{"):
         try:
-            return str(jsontext.decode(content).get("message", content))
+            return str(jsontext.decode(content).get("message", content)).strip()
         except ValueError:
             pass
     return content or f"status {response.status}"

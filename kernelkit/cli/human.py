@@ -75,6 +75,13 @@ def rfc3339(moment: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", local) + zone
 
 
+def rfc3339_nano(nanoseconds: int) -> str:
+    """A moment as RFC 3339 has it, with nine digits: `2026-11-23T20:25:57.123456789Z`."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    whole = rfc3339(seconds)
+    return f"{whole[:19]}.{rest:09d}{whole[19:]}"
+
+
 def parse_stamp(text: str) -> float:
     """Seconds since the epoch, from RFC 3339 (`2026-11-23T20:25:57.123456789Z`); 0 for what is none."""
     try:
@@ -111,3 +118,25 @@ def ellipsis(text: str, length: int) -> str:
 def short_id(text: str) -> str:
     """The first twelve digits of an ID, without the name of the digest's algorithm."""
     return text.partition(":")[2][:12] if ":" in text else text[:12]
+
+
+def natural(text: str) -> list[tuple[bool, int, str]]:
+    """A key that puts 80/tcp before 443/tcp: runs of digits compare as numbers."""
+    key: list[tuple[bool, int, str]] = []
+    run = ""
+    for character in text + "\0":
+        if character.isdigit() == run.isdigit() and run:
+            run += character
+            continue
+        if run:
+            key.append((not run.isdigit(), int(run) if run.isdigit() else 0, run))
+        run = character
+    return key
+
+
+def spaced(text: str) -> str:
+    """RFC 3339 as Go prints a moment: `2026-11-23 20:25:57.123 +0000 UTC`."""
+    date, _, rest = text.partition("T")
+    digits = rest[: len(rest) - len(rest.lstrip(":.0123456789"))]
+    zone = rest[len(digits) :]
+    return f"{date} {digits} " + ("+0000 UTC" if zone == "Z" else f"{zone.replace(':', '')} {zone.replace(':', '')}")

@@ -87,15 +87,19 @@ def columns_of(*, whole: bool, digests: bool = False) -> dict[str, Column]:
         "CreatedAt": Column("CREATED AT", lambda r: human.stamp(r["image"]["Created"])),
         "Size": Column("SIZE", lambda r: human.size(r["image"]["Size"])),
         "Containers": Column("CONTAINERS", lambda r: unknown(r["image"].get("Containers"))),
-        "SharedSize": Column("SHARED SIZE", lambda r: unknown(r["image"].get("SharedSize"), human.size)),
+        "SharedSize": Column("SHARED SIZE", lambda r: unknown(r["image"].get("SharedSize"), _size)),
         "UniqueSize": Column("UNIQUE SIZE", lambda r: _unique(r["image"])),
-        "VirtualSize": Column("VIRTUAL SIZE", lambda r: human.size(r["image"]["Size"], 4)),
+        "VirtualSize": Column("VIRTUAL SIZE", lambda r: _size(r["image"]["Size"])),
     }
+
+
+def _size(count: int) -> str:
+    return human.size(count, 4)
 
 
 def _unique(image: dict[str, Any]) -> str:
     shared = image.get("SharedSize")
-    return NOT_KNOWN if shared in (None, -1) else human.size(image["Size"] - shared)
+    return NOT_KNOWN if shared in (None, -1) else _size(image["Size"] - shared)
 
 
 def rm(options: Options) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kernelkit.cli import human
 from kernelkit.cli.connect import connect
 from kernelkit.cli.flags import Command
 from kernelkit.cli.output import Failure, say, write
@@ -31,7 +32,7 @@ def port(options: Options) -> int:
     published: dict[str, Any] = connect().get(f"/containers/{container}/json")["NetworkSettings"].get("Ports") or {}
     if not wanted:
         lines = [f"{inner} -> {at}" for inner, outer in published.items() for at in _places(outer)]
-        for line in sorted(lines, key=_natural):
+        for line in sorted(lines, key=human.natural):
             say(line)
         return 0
     number, slash, protocol = wanted[0].partition("/")
@@ -40,7 +41,7 @@ def port(options: Options) -> int:
     places = _places(published.get(f"{number}/{protocol if slash else 'tcp'}"))
     if not places:
         raise Failure(f"Error: No public port '{wanted[0]}' published for {container}")
-    for place in sorted(places, key=_natural):
+    for place in sorted(places, key=human.natural):
         say(place)
     return 0
 
@@ -50,20 +51,6 @@ def _places(bindings: list[dict[str, str]] | None) -> list[str]:
         f"[{one['HostIp']}]:{one['HostPort']}" if ":" in one["HostIp"] else f"{one['HostIp']}:{one['HostPort']}"
         for one in bindings or []
     ]
-
-
-def _natural(text: str) -> list[tuple[bool, int, str]]:
-    """A key that puts 80/tcp before 443/tcp: runs of digits compare as numbers."""
-    key: list[tuple[bool, int, str]] = []
-    run = ""
-    for character in text + "\0":
-        if character.isdigit() == run.isdigit() and run:
-            run += character
-            continue
-        if run:
-            key.append((not run.isdigit(), int(run) if run.isdigit() else 0, run))
-        run = character
-    return key
 
 
 TOP = Command(

@@ -220,7 +220,7 @@ def execute(command: Command, path: str, words: list[str]) -> int:
         check_count(command, path, len(options.arguments))
     except WrongUsage as wrong:
         wrong.message = f"{PROGRAM}: {wrong.message}"
-        raise _usage(wrong, path, command.usage, "See" if "at least" in wrong.message else "Run") from None
+        raise _usage(wrong, path, command.usage, "See" if command.most is None else "Run") from None
     return command.run(options) or 0
 
 

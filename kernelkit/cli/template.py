@@ -421,6 +421,9 @@ def _field(value: Any, name: str, arguments: list[Any]) -> Any:
             return value.field(name, *arguments)
         except KeyError:
             raise KeyError(f"can't evaluate field {name} in type *{value.type_name}") from None
+        except TypeError:
+            wanted = 0 if arguments else 1
+            raise KeyError(f"wrong number of args for {name}: want {wanted} got {len(arguments)}") from None
     if isinstance(value, dict):
         if name in value:
             return value[name]

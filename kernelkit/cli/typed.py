@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # Fields that are maps, by name; every other object of JSON is a struct.
 MAPS = frozenset(
     (
-        "Annotations Containers Data DriverOpts ExposedPorts Labels Networks Options PortBindings Ports StorageOpt "
-        "Sysctls Tmpfs Volumes AuxiliaryAddresses"
+        "Annotations Attributes Containers Data DriverOpts ExposedPorts Labels Networks Options PortBindings Ports "
+        "StorageOpt Sysctls Tmpfs Volumes AuxiliaryAddresses"
     ).split()
 )
 # Fields that are pointers: absent, they are nil.
@@ -48,6 +48,16 @@ class Struct(dict):  # type: ignore[type-arg]
         return [self[key] for key in self]
 
 
+class Map(dict):  # type: ignore[type-arg]
+    """A map: a key that it does not have is no mistake, and has no value."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> None:
+        """No value."""
+
+
 class NilList(list):  # type: ignore[type-arg]
     """A list that is not there: empty in a template, null as JSON."""
 
@@ -55,7 +65,7 @@ class NilList(list):  # type: ignore[type-arg]
         """Null."""
 
 
-class NilMap(dict):  # type: ignore[type-arg]
+class NilMap(Map):
     """A map that is not there: empty in a template, null as JSON."""
 
     def as_plain(self) -> None:
@@ -90,4 +100,4 @@ def typed(value: Any, key: str = "") -> Any:
     # The options of a log driver are a map in a struct, and both are called Config.
     is_map = key in MAPS or (key == "Config" and all(isinstance(one, str) for one in value.values()))
     inner = {name: typed(one, "[]" if is_map else name) for name, one in value.items()}
-    return inner if is_map else Struct(inner)
+    return Map(inner) if is_map else Struct(inner)

@@ -1,0 +1,89 @@
+"""`update`: new limits, or another restart policy, for containers that exist."""
+
+from __future__ import annotations
+
+from kernelkit.cli.connect import connect
+from kernelkit.cli.each import for_each
+from kernelkit.cli.flags import BYTES, DECIMAL, INT, STRING, UINT16, Command, Flag
+from kernelkit.cli.output import Failure, say
+from kernelkit.cli.settings import restart_policy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from kernelkit.cli.flags import Options
+
+# Resources that this command never sets, and that the API expects to be named.
+UNSET = (
+    "BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps BlkioWeightDevice "
+    "DeviceCgroupRules DeviceRequests Devices MemorySwappiness OomKillDisable Ulimits"
+).split()
+ZERO = "CpuCount CpuPercent IOMaximumBandwidth IOMaximumIOps".split()
+
+
+def update(options: Options) -> int:
+    """Change the containers and print their names; warnings follow."""
+    if not options.given:
+        raise Failure("you must provide one or more flags when using this command")
+    try:
+        policy = restart_policy(options.text("restart"))
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    body: dict[str, Any] = {
+        **dict.fromkeys(UNSET),
+        **dict.fromkeys(ZERO, 0),
+        "BlkioWeight": options.number("blkio-weight"),
+        "CgroupParent": "",
+        "CpuPeriod": options.number("cpu-period"),
+        "CpuQuota": options.number("cpu-quota"),
+        "CpuRealtimePeriod": options.number("cpu-rt-period"),
+        "CpuRealtimeRuntime": options.number("cpu-rt-runtime"),
+        "CpuShares": options.number("cpu-shares"),
+        "CpusetCpus": options.text("cpuset-cpus"),
+        "CpusetMems": options.text("cpuset-mems"),
+        "Memory": options.number("memory"),
+        "MemoryReservation": options.number("memory-reservation"),
+        "MemorySwap": options.number("memory-swap"),
+        "NanoCpus": options.number("cpus"),
+        "PidsLimit": options.number("pids-limit") if "pids-limit" in options.given else None,
+        "RestartPolicy": policy,
+    }
+    client = connect()
+    warnings: list[str] = []
+
+    def done(name: str, answer: Any) -> None:
+        say(name)
+        warnings.extend((answer or {}).get("Warnings") or [])
+
+    try:
+        for_each(options.arguments, lambda name: client.send("POST", f"/containers/{name}/update", None, body), done)
+    finally:
+        for warning in warnings:
+            say(warning)
+    return 0
+
+
+UPDATE = Command(
+    update,
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+    "Update configuration of one or more containers",
+    (
+        Flag("blkio-weight", UINT16, "Relative weight of block I/O, 10 to 1000, or 0 to disable", default=0),
+        Flag("cpu-period", INT, "Period of the CPU quota, in microseconds"),
+        Flag("cpu-quota", INT, "CPU time in a period, in microseconds"),
+        Flag("cpu-rt-period", INT, "Period of the real-time CPU limit, in microseconds"),
+        Flag("cpu-rt-runtime", INT, "Real-time CPU time in a period, in microseconds"),
+        Flag("cpu-shares", INT, "Relative weight of CPU time", "c"),
+        Flag("cpus", DECIMAL, "Number of CPUs"),
+        Flag("cpuset-cpus", STRING, "CPUs it may run on (0-3, 0,1)"),
+        Flag("cpuset-mems", STRING, "Memory nodes it may use (0-3, 0,1)"),
+        Flag("memory", BYTES, "Limit of memory", "m"),
+        Flag("memory-reservation", BYTES, "Soft limit of memory"),
+        Flag("memory-swap", BYTES, "Limit of memory and swap together; -1 for unlimited swap"),
+        Flag("pids-limit", INT, "Limit of processes (-1 for unlimited)"),
+        Flag("restart", STRING, "What to do when the container exits"),
+    ),
+    least=1,
+    most=None,
+)

@@ -135,10 +135,14 @@ def _keep(home: Home, mode: str, engine: Sequence[str]) -> None:
         os.close(READY)  # from here on it is init's to say how it goes
         os.waitpid(pid, 0)
     finally:
-        sockets = [*home.run.glob("*.sock"), *(home.run / "shims").glob("*")]
-        for path in (home.run / "init.pid", home.run / "host.json", *sockets):
+        for path in (*home.run.glob("*.sock"), *(home.run / "shims").glob("*")):
             path.unlink(missing_ok=True)
-        host.take_back()
+        try:
+            host.take_back()
+        finally:
+            # Last, for without them nobody waits for us.
+            for name in ("host.json", "init.pid"):
+                (home.run / name).unlink(missing_ok=True)
 
 
 def _be_init(host: Practice, engine: Sequence[str]) -> None:

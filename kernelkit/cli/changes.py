@@ -1,4 +1,4 @@
-"""`commit`, `diff` and `export`: what a container has changed, as an image, as a list; and all it has, as an archive."""
+"""`commit`, `diff`, `export`: a container's changes as an image, as a list; and all it has, as an archive."""
 
 from __future__ import annotations
 

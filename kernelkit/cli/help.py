@@ -9,14 +9,13 @@ from kernelkit.cli.flags import BOOL, Command, Flag
 from kernelkit.cli.output import PROGRAM, write
 
 GROUP_ABOUT = {
-    "builder": "Manage builds",
     "container": "Manage containers",
     "image": "Manage images",
     "network": "Manage networks",
     "system": "Manage the engine",
     "volume": "Manage volumes",
 }
-COMMON = ("run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version", "info")
+COMMON = ("run", "exec", "ps", "pull", "push", "images", "login", "logout", "search", "version", "info")
 
 
 def command_help(command: Command, path: str) -> None:

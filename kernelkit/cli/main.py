@@ -56,7 +56,6 @@ CONTAINER = {
     "wait": "lifecycle:WAIT",
 }
 IMAGE = {
-    "build": "build:BUILD",
     "history": "images:HISTORY",
     "import": "archives:IMPORT",
     "inspect": "inspect:IMAGE",
@@ -99,7 +98,6 @@ OWN = {
 PLAIN = {
     **{name: CONTAINER[name] for name in CONTAINER if name not in ("ls", "inspect", "prune")},
     "ps": CONTAINER["ls"],
-    "build": IMAGE["build"],
     "history": IMAGE["history"],
     "images": IMAGE["ls"],
     "import": IMAGE["import"],
@@ -119,7 +117,6 @@ PLAIN = {
 }
 GROUPS = {
     "": {**PLAIN, **OWN},
-    "builder": {"build": IMAGE["build"]},
     "container": CONTAINER,
     "image": IMAGE,
     "network": NETWORK,
@@ -134,7 +131,9 @@ ALIASES = {
     "": {"ls": "ps"},
 }
 # Docker has these and kernelkit does not: said by name, so that nobody looks for a spelling mistake.
-ABSENT = "buildx checkpoint compose config context manifest node plugin secret service stack swarm trust".split()
+ABSENT = (
+    "build builder buildx checkpoint compose config context manifest node plugin secret service stack swarm trust"
+).split()
 GLOBAL = (
     Flag("config", STRING, "Folder of the client's configuration files", default=""),
     Flag("context", STRING, "Name of the context (only 'default')", "c"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from kernelkit.cli import terminal
 from kernelkit.cli.connect import connect
 from kernelkit.cli.flags import BOOL, Command, Flag
 from kernelkit.cli.jsontext import encode
-from kernelkit.cli.output import Failure, say, write
+from kernelkit.cli.output import Failure, put, say, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ ABOUT = {
     "nat": "NAT is set",
     "exec": "the program is executed",
 }
-WIDTH = 80  # columns of a terminal that does not say
+LONGEST_WORD = 240  # characters; only a filter in base64 is longer, and nobody reads that
+ID_LENGTH, HEXADECIMAL = 64, frozenset("0123456789abcdef")
 
 
 def trace(options: Options) -> int:
@@ -45,8 +48,8 @@ def trace(options: Options) -> int:
         answer = client.request("GET", "/kernelkit/trace", {"follow": True})
         return _print(answer.messages(), as_json=options.on("json"))
     if options.on("sh"):
-        query = {"last": True} if last else None
-        path = "/kernelkit/trace/script" if last else f"/kernelkit/trace/{names[0]}/script"
+        query = {"last": True, "script": True} if last else None
+        path = "/kernelkit/trace" if last else f"/kernelkit/trace/{names[0]}/script"
         write(client.request("GET", path, query).read().decode())
         return 0
     steps = client.get("/kernelkit/trace", {"last": True}) if last else client.get(f"/kernelkit/trace/{names[0]}")
@@ -72,6 +75,7 @@ class Printer:
     def __init__(self, fd: int = 1) -> None:
         self._fd = fd
         self._stage: tuple[Any, ...] | None = None
+        self._folder = ""  # the container's, which the lines call $C
         self._colours = Colours(fd)
 
     def heading(self, step: Step) -> None:
@@ -99,10 +103,10 @@ class Printer:
     def about_to(self, step: Step) -> None:
         """Print a step before it is done."""
         self.heading(step)
-        self._say("  " + shell_line(step) + self._colours.dim(f"   ({step['where']}, by the {step['actor']})"))
+        self._say("  " + self._command(step) + self._colours.dim(f"   ({step['where']}, by the {step['actor']})"))
 
     def _line(self, step: Step, note: str, length: int) -> None:
-        text = "  " + shell_line(step)
+        text = "  " + self._command(step)
         _, columns = terminal.size(self._fd)
         last = text.rpartition("\n")[2]
         room = columns - len(last) - length if columns else 2
@@ -111,15 +115,36 @@ class Printer:
         else:
             self._say(f"{text}{' ' * room}{note}")
 
-    def _say(self, text: str) -> None:
-        from kernelkit.cli.output import put
+    def _command(self, step: Step) -> str:
+        """The step in shell, with `$C` for the container's folder, whose long name would hide everything else."""
+        text = shell_line(step)
+        folder = container_folder(text)
+        if folder and folder != self._folder:
+            self._folder = folder
+            self._say(self._colours.dim(f"  C={folder}"))
+        return text.replace(folder, "$C") if folder else text
 
+    def _say(self, text: str) -> None:
         put(self._fd, (text + "\n").encode("utf-8", "replace"))
 
 
 def shell_line(step: Step) -> str:
-    """What a person would type, its further lines indented as far as the first."""
-    return str(step["shell"]).replace("\n", "\n  ")
+    """What a person would type, its further lines indented as far as the first, its longest words cut in the middle."""
+    words = str(step["shell"]).replace("\n", "\n  ").split(" ")
+    return " ".join(word if len(word) <= LONGEST_WORD else f"{word[:24]}…{word[-8:]}" for word in words)
+
+
+def container_folder(text: str) -> str:
+    """The first path in the text that ends in `/containers/` and an ID; empty when there is none."""
+    at = text.find("/containers/")
+    while at >= 0:
+        end = at + len("/containers/") + ID_LENGTH
+        name = text[at + len("/containers/") : end]
+        start = max(text.rfind(character, 0, at) for character in " =:'\"\n>") + 1
+        if len(name) == ID_LENGTH and not set(name) - HEXADECIMAL and not text.startswith("/sys/", start):
+            return text[start:end]
+        at = text.find("/containers/", at + 1)
+    return ""
 
 
 def notes(step: Step) -> str:
@@ -135,8 +160,6 @@ class Colours:
     """The few colours that a terminal gets and a file does not."""
 
     def __init__(self, fd: int) -> None:
-        import os
-
         self._on = os.isatty(fd) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def _in(self, code: str, text: str) -> str:

@@ -23,13 +23,17 @@ def as_script(engine: Engine, request: Request) -> Answer:
 
 
 def newest(engine: Engine, request: Request) -> Answer:
-    """`GET /kernelkit/trace`: with `last` the newest record, with `follow` every step from now on, as it happens."""
+    """`GET /kernelkit/trace`: with `last` the newest record (with `script` as well, that as a program for sh), with
+    `follow` every step from now on, as it happens."""
     if request.flag("follow"):
         return _follow(engine, request)
     last = engine.records.last()
     if not last:
         raise NotFound("nothing has been recorded yet")
-    return as_json(engine.records.of(last, engine.folder(last)))
+    steps = engine.records.of(last, engine.folder(last))
+    if request.flag("script"):
+        return Reply(200, script(steps).encode(), "text/plain; charset=utf-8")
+    return as_json(steps)
 
 
 def start(engine: Engine, request: Request) -> Answer:

@@ -40,21 +40,25 @@ class WritableRegistry(Registry):
     def send(self, blob: Descriptor, path: str, sent: Callable[[int], None] = lambda _: None, source: str = "") -> bool:
         """Upload a blob; False when it was taken over from the repository `source` instead.
 
-        A connection that breaks is made again for as long as each one brings something.
+        A connection that breaks is made again for as long as each one brings something.  Where a registry has lost what
+        it had (docker-registry 2.8 gives up an upload that broke off in the middle), it gets it from the beginning.
         """
         place = self._begin({"mount": blob.digest, "from": source} if source else {})
         if not place:
             return False
         offset = failures = 0
+        is_broken = False
         while offset < blob.size:
-            before = offset
             try:
+                if is_broken:
+                    before, (place, offset) = offset, self._resume(place)
+                    failures = 1 if offset > before else failures
+                is_broken = True
                 place, offset = self._send(place, blob, path, offset, sent), blob.size
             except (Refused, Broken) as error:
                 if isinstance(error, Refused) and error.code not in (*BUSY, *_FORGOTTEN):
                     raise self._denied(error) from None
-                place, offset = self._resume(place)
-                failures = 1 if offset > before else failures + 1
+                failures += 1
                 if failures >= self._patience.attempts:
                     raise
                 self._sleep(self._pause(failures, None))

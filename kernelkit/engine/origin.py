@@ -14,10 +14,10 @@ from kernelkit.embedded import recipes, sources
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.pull import pull
 from kernelkit.errors import KernelkitError
+from kernelkit.image.catalogue import Image
 from kernelkit.image.credentials import Credentials
 from kernelkit.image.places import Places
 from kernelkit.image.reference import Reference
-from kernelkit.image.store import Image
 from kernelkit.trace import Trace
 
 SMALL = ("busybox", "bash")  # made in a second; debian takes a minute of both processors, and is made when asked for

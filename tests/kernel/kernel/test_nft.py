@@ -1,0 +1,198 @@
+"""Rules and elements of maps in the real kernel: what is performed, and what the same lines typed into a shell do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from kernelkit.container import nat
+from kernelkit.container.nat import Publication
+from kernelkit.kernel import libc, netlink
+from kernelkit.kernel.nft import AddMapElement, DeleteMapElement, RunNft
+from kernelkit.trace import Operation
+from tests.child import in_child
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="changing rules takes CAP_NET_ADMIN: root"),
+    pytest.mark.skipif(not shutil.which("nft"), reason="needs the program nft (package nftables)"),
+]
+
+TABLE = nat.TABLE
+WEB = AddMapElement(TABLE, "tcp_ports", "8080", "172.17.0.2 . 80")
+
+
+def alone(work: Callable[[], Any]) -> Any:
+    """What `work` returns in a network namespace of its own that has our table, whose sockets are the host's too."""
+
+    def there() -> Any:
+        libc.unshare(libc.CLONE_NEWNET)
+        netlink.open_host_sockets()
+        perform(nat.table())
+        return work()
+
+    return in_child(there)
+
+
+def perform(plan: Sequence[Operation]) -> None:
+    for operation in plan:
+        operation.perform()
+
+
+def type_in(plan: Sequence[Operation]) -> None:
+    script = "set -e\n" + "".join(f"{operation.shell()}\n" for operation in plan)
+    subprocess.run(["sh", "-c", script], check=True)
+
+
+def rules() -> str:
+    return subprocess.run(["nft", "-s", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+
+
+def elements(name: str) -> str:
+    """What one map holds, as nft prints it."""
+    command = ["nft", "list", "map", "ip", TABLE, name]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return " ".join(printed.partition("elements = {")[2].partition("}")[0].split())
+
+
+PUBLISHED = [
+    Publication("tcp", "", 8080, "172.17.0.2", 80),
+    Publication("udp", "0.0.0.0", 53, "172.17.0.3", 5353),
+    Publication("tcp", "127.0.0.1", 8080, "172.17.0.4", 81),
+    Publication("udp", "10.1.2.3", 65535, "172.17.0.5", 1),
+]
+ALL: list[Operation] = [
+    *nat.masquerade("172.17.0.0/16", "kk0"),
+    *nat.masquerade("172.18.0.0/20", "br-0", internal=True),
+    *nat.masquerade("172.19.0.0/24", "br-1"),
+    *nat.unmasquerade("172.19.0.0/24", "br-1"),
+    *nat.publish(PUBLISHED),
+    *nat.unpublish(PUBLISHED[1:2]),
+]
+
+
+def test_the_same_typed_into_a_shell_gives_the_same() -> None:
+    performed = alone(lambda: (perform(ALL), rules())[1])
+    typed = alone(lambda: (type_in(ALL), rules())[1])
+    assert performed == typed
+    assert "8080 : 172.17.0.2 . 80" in performed
+    assert "127.0.0.1 . 8080 : 172.17.0.4 . 81" in performed
+
+
+def test_the_table_typed_is_the_table_performed() -> None:
+    def typed() -> str:
+        libc.unshare(libc.CLONE_NEWNET)
+        type_in(nat.table())
+        return rules()
+
+    assert in_child(typed) == alone(rules)
+
+
+def test_the_rules_can_be_laid_again_over_what_the_maps_hold() -> None:
+    def there() -> tuple[str, str]:
+        perform(ALL)
+        before = rules()
+        perform([*nat.table(), *nat.masquerade("172.17.0.0/16", "kk0")])
+        return before, rules()
+
+    before, after = alone(there)
+    assert before == after
+
+
+def test_what_was_published_can_be_taken_back() -> None:
+    def there() -> tuple[str, str]:
+        before = rules()
+        perform(nat.publish(PUBLISHED))
+        perform(nat.unpublish(PUBLISHED))
+        return before, rules()
+
+    before, after = alone(there)
+    assert before == after
+
+
+def test_everything_can_be_taken_back() -> None:
+    assert alone(lambda: (perform(ALL), perform(nat.remove_table()), rules())[2]) == ""
+
+
+def test_neighbours_are_one_transaction() -> None:
+    plan = [AddMapElement(TABLE, "tcp_ports", str(port), "172.17.0.2 . 80") for port in (1, 2, 3)]
+    ends = alone(lambda: (AddMapElement.perform_together(plan), elements("tcp_ports")))
+    assert ends == ([None] * 3, "1 : 172.17.0.2 . 80, 2 : 172.17.0.2 . 80, 3 : 172.17.0.2 . 80")
+
+
+def test_one_that_is_taken_keeps_the_others_out() -> None:
+    def there() -> Any:
+        WEB.perform()
+        plan = [AddMapElement(TABLE, "tcp_ports", port, "172.17.0.9 . 9") for port in ("1", "8080", "3")]
+        ends = AddMapElement.perform_together(plan)
+        return [(error.errno, error.filename) if error else None for error in ends], elements("tcp_ports")
+
+    ends, held = alone(there)
+    assert ends == [None, (errno.EEXIST, f"8080 in map tcp_ports of table {TABLE}"), None]
+    assert held == "8080 : 172.17.0.2 . 80"
+
+
+def test_more_than_fit_into_one_message_buffer() -> None:
+    plan = [AddMapElement(TABLE, "tcp_ports", str(port), "172.17.0.2 . 80") for port in range(1, 1501)]
+    gone = [DeleteMapElement(TABLE, "tcp_ports", str(port), "172.17.0.2 . 80") for port in range(1, 1501)]
+
+    def there() -> Any:
+        added = AddMapElement.perform_together(plan)
+        held = elements("tcp_ports").count(":")
+        return any(added), held, any(DeleteMapElement.perform_together(gone)), elements("tcp_ports")
+
+    assert alone(there) == (False, 1500, False, "")
+
+
+def test_one_that_is_not_there_is_already_gone() -> None:
+    gone = DeleteMapElement(TABLE, "tcp_ports", "8080", "172.17.0.2 . 80")
+    other = DeleteMapElement(TABLE, "tcp_ports", "8081", "172.17.0.2 . 80")
+
+    def there() -> Any:
+        gone.perform()
+        WEB.perform()
+        return DeleteMapElement.perform_together([other, gone]), elements("tcp_ports")
+
+    assert alone(there) == ([None, None], "")
+
+
+def test_through_the_hosts_socket_it_is_about_the_host() -> None:
+    def there() -> Any:
+        libc.unshare(libc.CLONE_NEWNET)
+        perform([*nat.publish(PUBLISHED[:1]), *nat.masquerade("172.17.0.0/16", "kk0", where="host")])
+        own = rules()
+        host = netlink.namespace(netlink.HOST_NETFILTER)
+        command = ["nsenter", f"--net=/proc/self/fd/{host}", "nft", "list", "ruleset"]
+        return own, subprocess.run(command, capture_output=True, text=True, check=True, pass_fds=(host,)).stdout
+
+    own, host = alone(there)
+    assert own == ""
+    assert "8080 : 172.17.0.2 . 80" in host
+    assert '"kk0" . "kk0"' in host
+
+
+@pytest.mark.parametrize(
+    ("operation", "number", "words"),
+    [
+        (AddMapElement("nosuch", "tcp_ports", "1", "1.2.3.4 . 1"), errno.ENOENT, "1 in map tcp_ports of table nosuch"),
+        (AddMapElement(TABLE, "nosuch", "1", "1.2.3.4 . 1"), errno.ENOENT, f"1 in map nosuch of table {TABLE}"),
+        (RunNft("add rule ip nosuch some accept"), errno.ENOENT, "No such file or directory"),
+        (RunNft("add nonsense"), errno.EINVAL, "syntax error"),
+    ],
+    ids=["table", "map", "rule", "syntax"],
+)
+def test_a_refusal_says_what_and_why(operation: Operation, number: int, words: str) -> None:
+    with pytest.raises(OSError, match=words) as refused:
+        alone(operation.perform)
+    assert refused.value.errno == number
+
+
+def test_without_nft_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(FileNotFoundError, match="install nftables"):
+        RunNft("list ruleset").perform()

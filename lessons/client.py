@@ -42,6 +42,14 @@ class EngineError(LessonError):
         self.status = status
 
 
+class StartFailed(LessonError):
+    """The kernel refused an operation of a start; `left_out` are the steps that were left out on request."""
+
+    def __init__(self, message: str, left_out: Sequence[Json]) -> None:
+        super().__init__(message)
+        self.left_out = tuple(left_out)
+
+
 @dataclass(frozen=True)
 class Ran:
     """A tool that was run: what it left with, and what it wrote."""
@@ -131,6 +139,16 @@ class Engine:
                     yield message
         finally:
             connection.close()
+
+    def has(self, image: str) -> bool:
+        """Whether an image is here."""
+        name = image if ":" in image else f"{image}:latest"
+        return any(name in (each.get("RepoTags") or ()) for each in self.get("/images/json"))
+
+    def have(self, image: str) -> None:
+        """Pull an image unless it is here."""
+        for _ in () if self.has(image) else self.pull(image):
+            pass
 
     def shell(self, *words: str, container: str = "", input: str = "") -> Ran:
         """Run an ordinary tool on the practice host, or in a container's namespaces with the host's tools."""
@@ -258,7 +276,7 @@ class Stepper:
                 return
             elif "error" in message:
                 self.ended = True
-                raise LessonError(message["error"]["message"])
+                raise StartFailed(message["error"]["message"], self.left_out)
 
     def _read_head(self) -> None:
         status = self._lines.readline().split(None, 2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lessons.client import Json
@@ -23,7 +24,9 @@ PICTURES = (
     ("Layers", layers, "findmnt --task {pid} --types overlay"),
     ("Namespaces", namespaces, "lsns --task {pid}"),
 )
-_LONG = re.compile(r"[0-9a-f]{64}")
+LONGEST = 210  # characters of one operation; the record has all of them
+_PASS = re.compile(r""" -H ["']Authorization: [^"']*["']""")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def page(walk: Walk, shown: int) -> dict[str, Any]:
@@ -35,6 +38,7 @@ def page(walk: Walk, shown: int) -> dict[str, Any]:
         "done": walk.done,
         "now": _now(walk, shown),
         "coming": _coming(walk, shown),
+        "summary": summary(walk.moments[shown].state),
         "pictures": pictures(walk.moments[shown].state, walk.moments[shown - 1].state if shown else None),
     }
 
@@ -49,16 +53,24 @@ def pictures(after: State, before: State | None = None) -> list[dict[str, Any]]:
     return found
 
 
+def summary(state: State) -> str:
+    """What a running container comes down to, in two sentences; empty before it runs."""
+    if state.inside is None or not state.inside.is_entered:
+        return ""
+    said = f"Process {state.inside.pid} of the host is process 1 of the container `{state.inside.hostname}`."
+    ports = [f"`localhost:{p.port}` leads to `{p.address}:{p.inside}`" for p in state.host.published]
+    return f"{said} {' and '.join(ports)}." if ports else said
+
+
 def _now(walk: Walk, shown: int) -> dict[str, Any]:
     if not shown:
         sentence = "The practice host is up, and there is no container. Below is what its kernel holds."
-        return {"title": "Before", "sentence": sentence, "why": "", "operations": [], "more": []}
+        return {"title": "Before", "sentence": sentence, "why": "", "operations": [], "more": [], "legend": []}
     stage, moment = walk.stages[shown - 1], walk.moments[shown]
-    main, more = _split(stage, moment.steps)
     why = stage.why
-    if stage.name == "pull" and not moment.steps:
-        why = f"{why} It was here already: `kernelkit rmi {walk.run.image}` would make this step do it again."
-    return {"title": stage.title, "sentence": stage.sentence, "why": why, "operations": main, "more": more}
+    if stage.name == "pull" and not moment.is_fresh:
+        why = f"{why} It was here already, and this is how it came: `kernelkit rmi {walk.run.image}` undoes it."
+    return {"title": stage.title, "sentence": stage.sentence, "why": why, **operations(stage, moment.steps, walk)}
 
 
 def _coming(walk: Walk, shown: int) -> dict[str, Any] | None:
@@ -66,50 +78,58 @@ def _coming(walk: Walk, shown: int) -> dict[str, Any] | None:
         return None
     stage = walk.stages[shown]
     steps: Sequence[Json] = walk.moments[shown + 1].steps if shown < walk.done else walk.coming(shown)
-    main, more = _split(stage, [{**step, "seconds": None} for step in steps])
-    if not main and stage.name == "pull":
-        main = [{"shell": f"kernelkit pull {walk.run.image}", "where": "engine", "time": "", "error": ""}]
+    if not steps:
+        steps = [{"operation": "", "where": "engine", "actor": "", "shell": f"kernelkit pull {walk.run.image}"}]
     return {
         "title": stage.title,
         "sentence": stage.sentence,
         "watch": stage.watch,
-        "operations": main,
-        "more": more,
         "is_done": shown < walk.done,
+        **operations(stage, [{**step, "seconds": None} for step in steps], walk),
     }
 
 
+def operations(stage: Stage, steps: Sequence[Json], walk: Walk) -> dict[str, Any]:
+    """A stage's operations: those that matter most, the others, and what the names in them stand for."""
+    chosen, others = _split(stage, steps)
+    folders = {"$C": f"{walk.home}/containers/{walk.container}", "$L": f"{walk.home}/layers", "$H": walk.home}
+    lines = [[operation(step, folders) for step in part] for part in (chosen, others)]
+    said = "".join(line["shell"] for line in lines[0])
+    legend = [f"{name[1:]}={shorten(path, {})}" for name, path in folders.items() if name in said]
+    return {"operations": lines[0], "more": lines[1], "legend": legend}
+
+
 def _split(stage: Stage, steps: Sequence[Json]) -> tuple[list[Json], list[Json]]:
-    """The operations that matter most, and the others; all of them when none stands out."""
-    chosen = [step for step in steps if step["operation"] in stage.main]
-    if stage.few:
-        counted: dict[str, int] = {}
-        for step in chosen:
-            counted[step["operation"]] = counted.get(step["operation"], 0) + 1
-            step_number = counted[step["operation"]]
-            if step_number > stage.few:
-                chosen = [s for s in chosen if s is not step]
-    if not chosen:
-        return [operation(step) for step in steps], []
-    return [operation(step) for step in chosen], [operation(step) for step in steps if step not in chosen]
+    """The first few of each kind that matters, and the others; all of them when none stands out."""
+    counted: Counter[str] = Counter()
+    chosen: list[Json] = []
+    others: list[Json] = []
+    for step in steps:
+        counted[step["operation"]] += 1
+        matters = step["operation"] in stage.main and (not stage.few or counted[step["operation"]] <= stage.few)
+        (chosen if matters else others).append(step)
+    return (chosen, others) if chosen else (others, [])
 
 
-def operation(step: Json) -> dict[str, Any]:
+def operation(step: Json, folders: Mapping[str, str]) -> dict[str, Any]:
     """One operation as a line: who does it where, in shell, how long it took, why it failed."""
-    where = "host" if step["where"] == "host" else step["where"]
     return {
-        "shell": shorten(step["shell"]),
+        "shell": shorten(step["shell"], folders),
         "whole": step["shell"],
-        "where": where,
+        "where": step["where"],
         "actor": step["actor"],
         "time": duration(step.get("seconds")),
         "error": step.get("error") or "",
     }
 
 
-def shorten(shell: str) -> str:
-    """Shell text with long digests and ids cut to their first twelve digits, for reading."""
-    return _LONG.sub(lambda found: f"{found[0][:12]}…", shell)
+def shorten(shell: str, folders: Mapping[str, str]) -> str:
+    """Shell text for reading: folders by name, digests by their first digits, no tokens, a few lines at most."""
+    for name, path in folders.items():
+        shell = shell.replace(path, name)
+    shell = _PASS.sub("", shell)
+    shell = _DIGEST.sub(lambda found: f"{found[0][:12]}…", shell)
+    return shell if len(shell) <= LONGEST else f"{shell[: LONGEST - 1]}…"
 
 
 def duration(seconds: float | None) -> str:

@@ -42,7 +42,7 @@ def terminal(prompt: str, command: str, ran: Ran) -> Shown:
     """A command and what it wrote, as in a terminal."""
     written = (ran.stdout + ran.stderr).rstrip("\n")
     head = f'<span class="prompt">{escape(prompt)}</span> <b>{escape(command)}</b>'
-    return Shown(f'<pre class="terminal">{head}\n{escape(written)}</pre>', f"{prompt} {command}\n{written}")
+    return Shown(f'<div class="terminal"><pre>{head}\n{escape(written)}</pre></div>', f"{prompt} {command}\n{written}")
 
 
 def friendly(verb: Callable[P, R]) -> Callable[P, R | Shown]:

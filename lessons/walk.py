@@ -50,10 +50,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Moment:
-    """What was seen after a stage, and the steps that led there as the record has them."""
+    """What was seen after a stage, and the steps that led there as the record has them.
+
+    `is_fresh` is false for a stage that had nothing to do: the image was here.
+    """
 
     state: State
     steps: tuple[Json, ...] = ()
+    is_fresh: bool = True
 
 
 class Walk:
@@ -64,6 +68,7 @@ class Walk:
         self.run = run
         self.stages = stages
         self.container = ""
+        self.home = str(engine.get("/info")["DockerRootDir"])
         self._stepper: Stepper | None = None
         self._order = {stage.name: number for number, stage in enumerate(stages)}
         remove(engine, run.name)
@@ -107,13 +112,14 @@ class Walk:
         remove(self.engine, self.run.name)
 
     def _pull(self, progress: Progress) -> None:
-        for message in self.engine.pull(self.run.image):
+        is_fresh = not self.engine.has(self.run.image)
+        for message in self.engine.pull(self.run.image) if is_fresh else ():
             progress(message)
         state = look(self.engine, self.run.image)
         # The container is put down in the engine's book now, for only then is there a plan to show.
         self._create()
         pulled = [step for step in self.engine.trace(self.container) if step["stage"] == "pull"]
-        self.moments.append(Moment(state, tuple(pulled)))
+        self.moments.append(Moment(state, tuple(pulled), is_fresh))
 
     def _create(self) -> None:
         settings = {"Image": self.run.image, **self.run.settings}

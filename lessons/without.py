@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lessons.client import Engine, LessonError
+from lessons.client import Engine, Json, StartFailed
 from lessons.look import look
 from lessons.state import State
 from lessons.walk import Run, remove
@@ -52,6 +53,7 @@ class Compared:
 
 def compare(engine: Engine, run: Run, probes: Sequence[Probe], choice: Choice) -> Compared:
     """Run twice, look at both, remove both."""
+    engine.have(run.image)
     whole, _ = _try(engine, run, (), probes)
     answers, found = _try(engine, run, (choice.name,), probes)
     rows = zip((p.question for p in probes), whole, answers, strict=True)
@@ -63,14 +65,13 @@ def _try(
 ) -> tuple[list[str], tuple[tuple[str, ...], str]]:
     """What the probes answered; what was left out, and why the start failed if it did."""
     remove(engine, run.name)
-    missing: tuple[str, ...] = ()
     try:
         container = engine.post("/containers/create", {"Image": run.image, **run.settings}, name=run.name)["Id"]
         try:
             with engine.stepping(container, left_out, step=False) as stepper:
-                missing = tuple(step["shell"] for step in stepper.left_out)
-        except LessonError as error:
-            return ["no container" for _ in probes], (missing, str(error))
+                missing = _shell(stepper.left_out)
+        except StartFailed as error:
+            return ["no container" for _ in probes], (_shell(error.left_out), _refusal(str(error)))
         known = engine.get(f"/containers/{container}/json")
         seen = Seen(engine, container, look(engine, run.image, container), _ports(known["NetworkSettings"]["Ports"]))
         return [probe.ask(seen) for probe in probes], (missing, "")
@@ -78,9 +79,28 @@ def _try(
         remove(engine, run.name)
 
 
+def _refusal(message: str) -> str:
+    """What the kernel refused, without the words that Docker puts before it."""
+    return message.rpartition("OCI runtime create failed: ")[2].partition(": unknown")[0]
+
+
+def _shell(steps: Sequence[Json]) -> tuple[str, ...]:
+    return tuple(step["shell"] for step in steps)
+
+
 def _ports(bindings: dict[str, list[dict[str, str]] | None]) -> dict[int, int]:
     """Docker's `Ports`: {"80/tcp": [{"HostPort": "8080"}]}."""
     return {int(port.partition("/")[0]): int(given[0]["HostPort"]) for port, given in bindings.items() if given}
+
+
+def called(engine: Engine, address: str, patience: float = 2) -> str:
+    """What a web server says when the host calls it: its first line; empty if none answers in so many seconds.
+
+    It is called again and again, for it may just be starting.
+    """
+    call = f"(exec 3<>/dev/tcp/{shlex.quote(address)}/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && head -1 <&3)"
+    ran = engine.shell("timeout", str(patience), "bash", "-c", f"until {call} 2>/dev/null; do sleep 0.05; done")
+    return ran.stdout.strip()
 
 
 def answers_at(port: int) -> bool:

@@ -98,7 +98,7 @@ def _text(verdict: Verdict, praise: str) -> str:
 
 def _html(verdict: Verdict, praise: str) -> str:
     rows = "".join(_row(claim) for claim in verdict.claims)
-    done = f'<pre class="terminal">{escape(chr(10).join(verdict.shell))}</pre>' if verdict.shell else ""
+    done = f'<div class="terminal"><pre>{escape(chr(10).join(verdict.shell))}</pre></div>' if verdict.shell else ""
     last = f'<p class="praise">{_code(praise)}</p>' if verdict.passed else ""
     if verdict.hint and not verdict.passed:
         last = f'<p class="watch"><b>Hint.</b> {_code(verdict.hint)}</p>'

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 from lessons.graphs.graph import CHANGED, NEW, Edge, Graph, Group, Node, groups, nodes
 
+# A state that is over is no news, the present one is; nor is what the container has in common with its host.
+QUIET = ("state", "shared")
+
 
 def highlight(before: Graph | None, after: Graph) -> Graph:
     """The later picture, with what was not in the earlier one marked as new and what differs as changed.
@@ -26,13 +29,12 @@ def highlight(before: Graph | None, after: Graph) -> Graph:
 
 def changes(marked: Graph) -> list[str]:
     """What is marked in a picture, in words: the pictures must not be the only way to see it."""
-    found = []
+    found = [group.title for group in groups(marked.top) if group.mark == NEW and group.title]
     for node in nodes(marked.top):
-        what = " ".join(filter(None, (node.title, node.aside)))
-        if node.mark == NEW:
-            found.append(what)
-        elif node.mark == CHANGED:
-            found.append(f"{node.title}: {', '.join(node.fresh)}" if node.fresh else what)
+        if node.mark == CHANGED and node.fresh:
+            found.append(f"{node.title}: {', '.join(node.fresh)}")
+        elif node.mark:
+            found.append(f"{node.title}, {node.aside}" if node.kind == "now" and node.aside else node.title)
     return found
 
 
@@ -47,9 +49,11 @@ def _group(group: Group, old_nodes: dict[str, Node], old_groups: set[str]) -> Gr
 
 
 def _node(node: Node, old: Node | None) -> Node:
+    if node.kind in QUIET:
+        return node
     if old is None:
         return replace(node, mark=NEW, fresh=())
-    if _said(node) == _said(old) or node.kind == "state":  # a state that is over is no news, the present one is
+    if _said(node) == _said(old):
         return node
     if old.kind == "absent" and node.kind != "absent":
         return replace(node, mark=NEW)

@@ -38,7 +38,9 @@ def as_dot(graph: Graph) -> str:
 def _members(group: Group, direction: str, linked: set[tuple[str, str]]) -> Iterator[str]:
     widest = max(node_size(node)[0] for node in nodes(group)) if group.flow == "column" else 0
     for member in group.members:
-        if isinstance(member, Group):
+        if isinstance(member, Group) and member.kind == "plain":
+            yield from _members(member, direction, linked)
+        elif isinstance(member, Group):
             yield f"subgraph {_quote(f'cluster_{member.name}')} {{"
             yield f"  label={_quote(member.title)}; class={_classes(member.kind, member.mark)}; margin=9;"
             yield from (f"  {line}" for line in _members(member, direction, linked))

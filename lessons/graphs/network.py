@@ -16,7 +16,7 @@ def network(state: State) -> Graph:
     places = [_machine(host, uplink), _host(host, uplink, bridge, cable)]
     if inside and own_network:
         places.append(_container(inside))
-    edges = [Edge("machine", "uplink", kind="cable")] if uplink else []
+    edges = [Edge("machine", "uplink", kind="cable host")] if uplink else []
     edges += [Edge("uplink", "nat")] if uplink else []
     edges += [Edge("nat", "bridge")] if bridge else []
     if cable:
@@ -42,7 +42,7 @@ def _host(host: Host, uplink: Link | None, bridge: Link | None, cable: Link | No
     if cable:
         plugged = f"cable's end, in {cable.master}" if cable.master else "cable's end, loose"
         members.append(Node("plug", cable.name, (plugged, *(("down",) if not cable.is_up else ())), kind="host"))
-    return Group("host", f"practice host: {host.hostname}", tuple(members), kind="host")
+    return Group("host", "practice host", tuple(members), kind="host")
 
 
 def _container(inside: Inside) -> Group:

@@ -12,7 +12,8 @@ STAGES = (
         sentence="The image's layers are fetched over HTTP, compared with their digests and unpacked.",
         why="An image is a list of archives and a small JSON file. Nothing runs yet: so far it is all files.",
         watch="How many layers will arrive, and which one lies at the bottom?",
-        main=("FetchManifest", "GetManifest", "FetchBlob", "GetBlob", "UnpackLayer"),
+        main=("FetchBlob", "UnpackLayer"),
+        few=2,
     ),
     Stage(
         name="create",
@@ -22,7 +23,8 @@ STAGES = (
         why="There is no “container” in Linux. There are processes that see less than others do, "
         "and cgroups that count and limit what they use.",
         watch="There are seven kinds of namespace here. Which one will the container share with the host?",
-        main=("Clone", "SetHostname"),
+        main=("MakeCgroup", "Clone", "JoinCgroup", "SetHostname"),
+        few=1,
     ),
     Stage(
         name="filesystem",
@@ -42,7 +44,7 @@ STAGES = (
         why="A hundred containers of one image share its layers; each has a sheet of its own to write on. "
         "Into the tree go /proc, /sys and a small /dev, then what a container should not see is covered up.",
         watch="If the container changes a file of the image, where will the changed file be?",
-        main=("Mount",),
+        main=("Mount", "MaskPath"),
         few=1,
     ),
     Stage(
@@ -62,7 +64,7 @@ STAGES = (
         sentence="eth0 gets an address of the bridge's network, and a route: all else goes by way of the bridge.",
         why="The engine keeps a book of leased addresses, so that no two containers get the same one.",
         watch="Packets can leave now. Can anybody outside of the host call the container first?",
-        main=("AddAddress", "AddRoute"),
+        main=("AddAddress", "SetLinkUp", "AddRoute"),
     ),
     Stage(
         name="nat",
@@ -82,6 +84,6 @@ STAGES = (
         why="Only the last call starts the program you asked for. "
         "Everything before it was done by the same process, while it still had the rights to do it.",
         watch="bash will be process 1 in there. What is it out here?",
-        main=("PivotRoot", "Unmount", "SetCapabilities", "LoadSeccomp", "Exec"),
+        main=("PivotRoot", "Unmount", "DropBounding", "Exec"),
     ),
 )

@@ -62,7 +62,10 @@ class Lesson:
         state = look(self.engine)
         graph = network(state)
         addresses = ", ".join(f"{link.name} {' '.join(link.addresses)}" for link in state.host.links)
-        return Shown(f"<figure>{svg(graph)}</figure>", f"practice host {state.host.hostname}: {addresses}")
+        running = [each["Names"][0].lstrip("/") for each in self.engine.get("/containers/json")]
+        note = f"Running already: {', '.join(running)}. The walk below begins anew." if running else ""
+        picture = f'<figure>{svg(graph)}<p class="how">{note}</p></figure>'
+        return Shown(picture, f"practice host {state.host.hostname}: {addresses}. {note}")
 
     def predict(self) -> Predict:
         """Three questions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lessons.l01_what_docker_run_did.exercise.check import SERVER
 from lessons.walk import Run
-from lessons.without import Choice, Probe, Seen, answers_at
+from lessons.without import Choice, Probe, Seen, answers_at, called
 
 RUN = Run(
     words="docker run -d -p 80 bash busybox httpd -f",
@@ -48,24 +48,23 @@ def _host_name(seen: Seen) -> str:
     inside = seen.state.inside
     if inside is None:
         return "no process"
-    return "the host's" if inside.hostname == seen.state.host.hostname else f"its own: {inside.hostname}"
+    return "the host's" if inside.hostname == seen.state.host.hostname else "its own"
 
 
 def _address(seen: Seen) -> str:
     links = seen.state.inside.links if seen.state.inside else ()
     eth0 = next((link for link in links if link.name == "eth0"), None)
-    return "no eth0" if eth0 is None else ", ".join(eth0.addresses) or "none"
+    return "no eth0" if eth0 is None else "one of the bridge's network" if eth0.addresses else "none"
 
 
 def _from_host(seen: Seen) -> str:
     network = seen.engine.get(f"/containers/{seen.container}/json")["NetworkSettings"]["Networks"]["bridge"]
-    knock = f"exec 3<>/dev/tcp/{network['IPAddress']}/80"
-    return "answers" if seen.engine.shell("timeout", "1", "bash", "-c", knock).code == 0 else "no answer"
+    return "answers" if called(seen.engine, network["IPAddress"]) else "no answer"
 
 
 def _from_outside(seen: Seen) -> str:
     port = seen.ports.get(80, 0)
-    return f"answers at localhost:{port}" if port and answers_at(port) else "no answer"
+    return "answers" if port and answers_at(port) else "no answer"
 
 
 def _hidden(seen: Seen) -> str:
@@ -83,7 +82,7 @@ def _filter(seen: Seen) -> str:
 
 PROBES = (
     Probe("its web server, called from the host", _from_host),
-    Probe("… and from the real machine", _from_outside),
+    Probe("… and as localhost on the real machine", _from_outside),
     Probe("address of eth0", _address),
     Probe("host name", _host_name),
     Probe("/proc/timer_list", _hidden),

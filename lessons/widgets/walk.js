@@ -8,21 +8,33 @@ const prose = (text) => escape(text).replace(/`([^`]+)`/g, "<code>$1</code>");
 
 const line = (op) => `
   <li class="${op.error ? "failed" : ""}">
-    <span class="where ${escape(op.where)}" title="performed by ${escape(op.actor || "the engine")}">${escape(op.where)}</span>
-    <code title="${escape(op.whole || op.shell)}">${escape(op.shell)}</code>
+    <code title="${escape(op.whole || op.shell)}"><span class="where ${escape(op.where)}"
+      title="performed by ${escape(op.actor || "the engine")}">${escape(op.where)}#</span> ${escape(op.shell)}</code>
     <span class="time">${escape(op.error || op.time)}</span>
   </li>`;
 
-const operations = ({ operations: main, more }) => `
+const operations = ({ operations: main, more, legend }) => `
   <ol class="operations">${main.map(line).join("")}</ol>
+  ${legend.length ? `<p class="legend">${legend.map((l) => `<code>${escape(l)}</code>`).join(" ")}</p>` : ""}
   ${more.length ? `<details><summary>and ${more.length} more</summary><ol class="operations">${more.map(line).join("")}</ol></details>` : ""}`;
+
+/** How to read the pictures; shown while nothing has happened yet. */
+const LEGEND = `
+  <ul class="key">
+    <li><i class="host"></i>the practice host's</li>
+    <li><i class="container"></i>the container's</li>
+    <li><i class="layer"></i>read-only layers of the image</li>
+    <li><i class="rule"></i>what is written: rules, and the read-write layer</li>
+    <li><i class="absent"></i>not there yet, or shared</li>
+    <li><i class="new"></i>changed by the last step; it also says “new” or “changed”</li>
+  </ul>`;
 
 const now = (page) => `
   <section class="card now" aria-label="what was done">
     <header>${page.shown ? `Step ${page.shown} of ${page.stages.length}, done` : "At the start"}</header>
     <h3>${escape(page.now.title)}</h3>
     <p class="sentence">${prose(page.now.sentence)}</p>
-    ${operations(page.now)}
+    ${page.shown ? operations(page.now) : LEGEND}
     ${page.now.why ? `<p class="why">${prose(page.now.why)}</p>` : ""}
   </section>`;
 
@@ -33,7 +45,8 @@ const coming = (page) => {
   <section class="card coming" aria-label="what comes next">
     <header>All steps done</header>
     <h3>It runs</h3>
-    <p class="sentence">Go <b>Back</b> to look at any step again, or read on: the next cells look at this container with ordinary tools.</p>
+    <p class="sentence">${prose(page.summary)}</p>
+    <p class="why">Go <b>Back</b> to look at any step again, or read on: the next cells look at this container with ordinary tools.</p>
   </section>`;
   return `
   <section class="card coming" aria-label="what comes next">
@@ -50,9 +63,9 @@ const picture = (p) => `
     <figcaption>
       <b>${escape(p.title)}</b>
       <span class="${p.new.length ? "news" : "same"}">${p.new.length ? escape(p.new.join(" · ")) : "as before"}</span>
-      <code title="how to see it yourself, in kernelkit shell">${escape(p.how)}</code>
     </figcaption>
     <div class="drawing">${p.svg}</div>
+    <p class="how">by hand: <code title="in kernelkit shell">${escape(p.how)}</code></p>
   </figure>`;
 
 const bars = (rows) =>

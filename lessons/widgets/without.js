@@ -18,7 +18,7 @@ const table = (r) => `
 const result = (r) => `
   <p class="command-line"><code>kernelkit run --without ${escape(r.name)} …</code></p>
   <p>Not done:</p>
-  <pre class="terminal">${escape(r.left_out.slice(0, 6).join("\n"))}${r.left_out.length > 6 ? `\n… and ${r.left_out.length - 6} more` : ""}</pre>
+  <div class="terminal"><pre>${escape(r.left_out.slice(0, 6).join("\n"))}${r.left_out.length > 6 ? `\n… and ${r.left_out.length - 6} more` : ""}</pre></div>
   ${r.problem ? `<p class="problem">It did not start. ${escape(r.problem)}</p>` : table(r)}
   <p class="watch"><b>What it was for.</b> ${escape(r.was_for)}</p>`;
 

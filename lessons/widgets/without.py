@@ -53,6 +53,6 @@ def as_result(compared: Compared) -> dict[str, Any]:
         "title": compared.choice.title,
         "was_for": compared.choice.was_for,
         "rows": [list(row) for row in compared.rows],
-        "left_out": [shorten(shell) for shell in compared.left_out],
-        "problem": shorten(compared.problem),
+        "left_out": [shorten(shell, {}) for shell in compared.left_out],
+        "problem": shorten(compared.problem, {}),
     }

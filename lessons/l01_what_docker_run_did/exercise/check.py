@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from lessons.l01_what_docker_run_did.exercise import hints
 from lessons.look import look
 from lessons.state import Inside
 from lessons.walk import remove
+from lessons.without import called
 
 NAME, IMAGE, LINK = "exercise-1", "bash", "eth0"
 SERVER = ["busybox", "httpd", "-f", "-p", "80"]
@@ -38,17 +38,12 @@ def check(engine: Engine, answer: Callable[..., Any]) -> Verdict:
 
 def _start_without_address(engine: Engine) -> tuple[str, str, str]:
     """The container, the address the engine leased for it, and its gateway."""
-    for _ in engine.pull(IMAGE) if not _is_here(engine) else ():
-        pass
+    engine.have(IMAGE)
     container = engine.post("/containers/create", {"Image": IMAGE, "Cmd": SERVER}, name=NAME)["Id"]
     with engine.stepping(container, ["ip"], step=False):
         pass
     network = engine.get(f"/containers/{container}/json")["NetworkSettings"]["Networks"]["bridge"]
     return container, f"{network['IPAddress']}/{network['IPPrefixLen']}", network["Gateway"]
-
-
-def _is_here(engine: Engine) -> bool:
-    return any(f"{IMAGE}:latest" in (image.get("RepoTags") or ()) for image in engine.get("/images/json"))
 
 
 def _perform(engine: Engine, container: str, plan: Any) -> Claim | None:
@@ -84,8 +79,5 @@ def _route(default: Any) -> str:
 
 def _reached(engine: Engine, address: str) -> Claim:
     """Whether the host can talk to the container's web server."""
-    knock = f"exec 3<>/dev/tcp/{shlex.quote(address)}/80 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && head -1 <&3"
-    ran = engine.shell("timeout", "2", "bash", "-c", knock)
-    answered = ran.stdout.startswith("HTTP/")
-    saw = ran.stdout.strip() if answered else "no answer"
-    return Claim("the host calls its web server", "an answer over HTTP", saw, answered, hints.REACH)
+    said = called(engine, address)
+    return Claim("the host calls its web server", "an answer over HTTP", said or "no answer", bool(said), hints.REACH)

@@ -162,7 +162,7 @@ def test_a_sheet_that_appears_is_new_and_not_merely_changed() -> None:
 
 
 def test_of_life_the_new_state_is_news_and_the_old_one_is_not() -> None:
-    assert changes(highlight(life(CLONED), life(RUNNING))) == ["running process 214"]
+    assert changes(highlight(life(CLONED), life(RUNNING))) == ["running, process 214"]
 
 
 def test_changes_are_said_in_words_as_well() -> None:

@@ -232,7 +232,7 @@ def _mounts(host: Mapping[str, Any], facts: Facts, *, privileged: bool) -> list[
         _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
     ]
     if "ipc" in facts.shared:
-        standard[-1] = _mount("/dev/mqueue", "bind", "/dev/mqueue", "rbind", "nosuid", "noexec", "nodev")
+        # A new mount of mqueue shows the queues of the ipc namespace it is made in: the host's, here.
         standard.append(_mount("/dev/shm", "bind", "/dev/shm", "rbind", "nosuid", "noexec", "nodev"))
     elif "ipc" in facts.joined:
         shared = f"/proc/{facts.joined['ipc']}/root/dev/shm"

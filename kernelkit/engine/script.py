@@ -1,10 +1,10 @@
 """A record as a program for sh: run as root, it asks the kernel for the same things and so builds the same container.
 
-Each operation says its own line; what is arranged here is where the lines run.  A shell cannot enter a namespace or give
-up a right, only put another shell in its own place that has; so the script goes on in sections, each run by the shell
-that the section before it ended with.  And a shell needs tools, which the container's files need not have; so it stays
-on the host's until the end, when a helper outside changes the root for it: pivot_root(2) moves all processes of a
-mount namespace that stand on the old one.
+Each operation says its own line; what is arranged here is where the lines run.  A shell cannot enter a namespace or
+give up a right, only put another shell in its own place that has; so the script goes on in sections, each run by the
+shell that the section before it ended with.  And a shell needs tools, which the container's files need not have; so it
+stays on the host's until the end, when a helper outside changes the root for it: pivot_root(2) moves all processes of
+a mount namespace that stand on the old one.
 
     the script ── exec unshare … ─▶ section 1 ─ exec … ─▶ … ─▶ last section: waits for its new root, becomes the program
         └─ helper: waits for the last section, changes the root, opens the real machine's ports
@@ -27,21 +27,23 @@ HEAD = """\
 #
 # $MACHINE_NET, if set, is the file of the real machine's network namespace, whose ports are opened as well.
 set -e
+me=/proc/self/fd/5  # this script, which the container's user may not be able to reach by its path
 case ${{1:-0}} in
 0)
-# 6: standard input, 7: the host's network, 8 and 9: between the container and the helper outside it.
-exec 6<&0 7</proc/self/ns/net
-pipes=$(mktemp -d) && mkfifo "$pipes/ready" "$pipes/go"
-exec 8<>"$pipes/ready" 9<>"$pipes/go" && rm -r "$pipes"
 """
 HELPER = """\
 # --- the helper: what is done to the container from outside, once it has given up its rights
+pipes=$(mktemp -d) && mkfifo "$pipes/ready" "$pipes/go"
 {{
-read -r pid <&8
+read -r pid
+exec </dev/null
 {lines}
-echo go >&9
-{after}}} </dev/null &
+echo go
+{after}}} <"$pipes/ready" >"$pipes/go" &
+# 5: this script, 6: standard input, 7: the host's network, 8 and 9: to the helper and back.
+exec 5<"$0" 6<&0 7</proc/self/ns/net 8>"$pipes/ready" 9<"$pipes/go" && rm -r "$pipes"
 """
+PRIVILEGES = "exec setpriv "
 ENTER_HOST = "nsenter --net=/proc/self/fd/7"
 WHO = "read -r self _ </proc/self/stat && export self  # its pid as the host counts"
 
@@ -58,9 +60,9 @@ class Sections:
         """One more line for the present shell; `exec … sh` begins the next section."""
         if line.startswith("exec keyctl "):
             # Without keyutils, which few machines have, the keyring stays the host's.
-            self.lines[-1].append(f'command -v keyctl >/dev/null || exec sh "$0" {len(self.lines)}')
+            self.lines[-1].append(f'command -v keyctl >/dev/null || exec sh "$me" {len(self.lines)}')
         if " exec " in f" {line}" and line.endswith(" sh"):
-            self.lines[-1].append(f'{line} "$0" {len(self.lines)}')
+            self.lines[-1].append(f'{line} "$me" {len(self.lines)}')
             self.lines.append([])
         else:
             self.lines[-1].append(line)
@@ -90,7 +92,7 @@ def script(steps: Sequence[Step], name: str = "") -> str:
         if step["fields"].get("path") != "/proc/self/ns/pid":
             _say(sections, step, _plain)
     sections.lines[-1].append(WHO)
-    _titled(sections, [step for step in inside if not _is_entering(step)], _inside)
+    _titled(sections, _merged([step for step in inside if not _is_entering(step)]), _inside)
     _become(sections, inside)
     helper = HELPER.format(
         lines="\n".join(_helper(inside)), after="".join(f"{line}\n" for line in _machine(later) if line)
@@ -119,6 +121,26 @@ def _say(sections: Sections, step: Step, line_of: Any) -> None:
         sections.add(line_of(step))
 
 
+def _merged(steps: Sequence[Step]) -> list[Step]:
+    """The steps with those that setpriv(1) says one after another in one line.
+
+    With each exec the kernel works out anew what a root shell may do, so between two lines of it the right to the
+    second would be gone; setpriv itself has the order right.
+    """
+    found: list[Step] = []
+    for step in steps:
+        before = found[-1] if found else step
+        done = not step["error"] and step["started"] is not None
+        if done and step["shell"].startswith(PRIVILEGES) and before["shell"].startswith(PRIVILEGES) and found:
+            words = f"{before['shell'].removesuffix(' sh')} {step['shell'].removeprefix(PRIVILEGES)}"
+            if "--groups" in words or "--clear-groups" in words:
+                words = words.replace(" --keep-groups", "")
+            found[-1] = {**before, "shell": words}
+        elif step["operation"] != "KeepCapabilities":
+            found.append(step)
+    return found
+
+
 def _plain(step: Step) -> str:
     return str(step["shell"])
 
@@ -127,7 +149,9 @@ def _inside(step: Step) -> str:
     """The line as the shell that becomes the container says it."""
     line = str(step["shell"])
     if step["operation"] in ("AddVeth", "MoveLink"):
-        line = line.replace("netns $$", 'netns "$self"')
+        line = line.replace("netns $$", 'netns "/proc/$self/ns/net"')
+    if step["operation"] == "MakeLink":
+        line = line.replace("ln -s ", "ln -sfn ")  # one from an earlier start may be there
     if step["operation"] == "SetOomScoreAdjustment":
         line = line.replace("$$", '"$self"')  # choom looks into /proc, which is still the host's
     if step["fields"].get("where") == "host" or (step["where"] == "host" and step["stage"] != "create"):
@@ -157,7 +181,7 @@ def _helper(inside: Sequence[Step]) -> list[str]:
         if step["stage"] != "exec" or step["error"] or step["started"] is None:
             continue
         enter = 'nsenter --target "$pid" --mount'
-        if step["operation"] == "ChangeDirectory" and step["fields"].get("make"):
+        if step["operation"] == "ChangeDirectory" and step["fields"].get("make") and step["fields"]["path"] != "/":
             lines.insert(0, f"{enter} {join(['mkdir', '-p', root + step['fields']['path']])}")
         elif step["operation"] in ("Remount", "PivotRoot", "Unmount"):
             lines.append(f"{enter} {_one_command(str(step['shell']))}")
@@ -175,9 +199,12 @@ def _become(sections: Sections, inside: Sequence[Step]) -> None:
     sections.add(join(["exec", "env", "-i", *step["fields"]["environment"], "sh"]))
     sections.lines[-1] += [
         "cd /",
-        'read -r self _ </proc/self/stat && echo "$self" >&8 && read -r _ <&9',
+        "read -r self _ </proc/self/stat",
+        'echo "$self" >&8',
+        "read -r _ <&9",
         join(["cd", folder]),
-        "exec 0<&6 6<&- 7<&- 8<&- 9<&-",
+        "exec 0<&6 5<&- 6<&- 7<&- 8<&- 9<&-",
+        "unset PWD OLDPWD",
         join(["exec", *step["fields"]["arguments"]]),
     ]
 
@@ -187,6 +214,9 @@ def _machine(later: Sequence[Step]) -> list[str]:
     lines = [
         f'nsenter --net="$MACHINE_NET" {_one_command(str(step["shell"]))}'
         for step in later
-        if step["where"] == "machine" and step["stage"] == "nat" and not step["error"] and "Delete" not in step["operation"]
+        if step["where"] == "machine"
+        and step["stage"] == "nat"
+        and not step["error"]
+        and "Delete" not in step["operation"]
     ]
     return ['if [ -n "$MACHINE_NET" ]; then', *lines, "fi"] if lines else []

@@ -1,0 +1,143 @@
+"""A record typed into a shell gives the same container: `kernelkit trace --sh`, run and compared."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Kernelkit
+
+STATUS = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp", "NSpid:", "NSsid:")
+FILES = (
+    "memory.limit_in_bytes memory.memsw.limit_in_bytes memory.soft_limit_in_bytes memory.swappiness cpu.shares "
+    "cpu.cfs_quota_us cpu.cfs_period_us cpuset.cpus cpuset.mems pids.max devices.list blkio.bfq.weight freezer.state "
+    "memory.max memory.swap.max memory.low cpu.weight cpu.max io.weight cgroup.freeze"
+).split()
+
+
+@pytest.fixture
+def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
+    yield shared_kk
+    if names := shared_kk.docker("ps", "-aq").stdout.split():
+        shared_kk.docker("rm", "-f", "-v", *names)
+
+
+def ask(kk: Kernelkit, path: str) -> str:
+    """What the engine answers to a GET of ours."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(kk.socket))
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    content = answer.read().decode()
+    connection.close()
+    assert answer.status == 200, content
+    return content
+
+
+def in_host(kk: Kernelkit, *words: str) -> str:
+    """What a tool says in the practice host: entered directly, for there are hundreds of these."""
+    init = (kk.home / "run" / "init.pid").read_text()
+    return kk.run(["nsenter", "-t", init, "-a", "--", *words], check=False).stdout
+
+
+def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
+    """What the kernel holds of the container whose first process that is."""
+    enter = ["nsenter", "-t", str(pid)]
+    links = json.loads(in_host(kk, *enter, "-n", "ip", "-j", "-d", "address"))
+    ports = json.loads(in_host(kk, "ip", "-j", "-d", "link", "show", "master", "kk0"))
+    mounts = [line.split() for line in in_host(kk, "cat", f"/proc/{pid}/mountinfo").splitlines()]
+    procs = in_host(kk, "sh", "-c", f"cat $(find /sys/fs/cgroup -path '*{identity}/cgroup.procs') | sort -un").split()
+    return {
+        # Without the numbers of mounts and devices, which no two mounts share.
+        "mounts": [" ".join([m[3], m[4], m[5], *m[m.index("-") + 1 :]]) for m in mounts],
+        "hostname": in_host(kk, *enter, "-u", "hostname"),
+        "links": [(x["ifname"], x.get("address"), x["operstate"], x["flags"], x.get("link_netnsid")) for x in links],
+        "addresses": [[(a["local"], a["prefixlen"], a["scope"]) for a in x["addr_info"]] for x in links],
+        "routes": json.loads(in_host(kk, *enter, "-n", "ip", "-j", "route", "show", "table", "all")),
+        "ports": [(p["ifname"], p["operstate"], p["linkinfo"]["info_slave_data"]["hairpin"]) for p in ports],
+        "rules": in_host(kk, "nft", "-s", "list", "ruleset"),
+        # In the hierarchies of which it has no cgroup it stays where whoever started it was.
+        "cgroups": [x for x in in_host(kk, "cat", f"/proc/{pid}/cgroup").splitlines() if identity in x],
+        "limits": in_host(
+            kk,
+            "sh",
+            "-c",
+            f"for d in $(find /sys/fs/cgroup -type d -name {identity} | sort); do for f in {' '.join(FILES)}; do "
+            "[ ! -e $d/$f ] || { echo $d/$f; cat $d/$f; }; done; done",
+        ),
+        "rights": [x for x in in_host(kk, "cat", f"/proc/{pid}/status").splitlines() if x.startswith(STATUS[:6])],
+        "bounds": in_host(kk, "cat", f"/proc/{pid}/limits", f"/proc/{pid}/oom_score_adj"),
+        "where": in_host(kk, "readlink", f"/proc/{pid}/cwd", f"/proc/{pid}/root"),
+        "environment": sorted(in_host(kk, "cat", f"/proc/{pid}/environ").split("\0")),
+        "processes": [in_host(kk, "cat", f"/proc/{process}/cmdline") for process in procs],
+        "sysctl": in_host(
+            kk, *enter, "-n", "sysctl", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["-p", "8096:80", "-m", "64m", "--cpus", "0.5", "--pids-limit", "20", "--cpu-shares", "512"],
+        ["-v", "kept:/data", "-v", "/usr/share:/host:ro", "--tmpfs", "/fast:size=1m", "--shm-size", "1m", "-w", "/new"],
+        ["--read-only", "--network", "none", "-h", "elsewhere", "--cap-drop", "ALL", "--cap-add", "CHOWN"],
+        ["-u", "nobody", "--group-add", "77", "--security-opt", "no-new-privileges", "-e", "A=b c"],
+        ["--ulimit", "nofile=100:200", "--oom-score-adj", "500", "--sysctl", "net.core.somaxconn=77"],
+        ["--security-opt", "seccomp=unconfined", "--network", "host", "--ipc", "host"],
+    ],
+    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared"],
+)
+def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, options: list[str]) -> None:
+    identity = kk.docker("run", "-d", "--name", "original", *options, "busybox", "sleep", "1000").stdout.strip()
+    pid = int(kk.docker("inspect", "-f", "{{.State.Pid}}", "original").stdout)
+    wanted = state(kk, pid, identity)
+    path = kk.home / "script.sh"
+    path.write_text(ask(kk, f"/kernelkit/trace/{identity}/script"))
+    path.chmod(0o644)
+    kk.docker("stop", "-t", "0", "original")
+    for sheet in ("upper", "work"):  # a new one, as the original had
+        shutil.rmtree(kk.home / "containers" / identity / sheet)
+
+    typed = kk.start(
+        [str(Path(sys.executable).with_name("kernelkit")), "shell", "sh", str(path)], stdin=subprocess.DEVNULL
+    )
+    try:
+        pid = _await_sleep(kk, typed)
+        found = state(kk, pid, identity)
+        for what in wanted:
+            assert found[what] == wanted[what], what
+    finally:
+        in_host(kk, "pkill", "-KILL", "-x", "sleep")
+        said = typed.communicate(timeout=10)
+        print(*said)
+
+
+def _await_sleep(kk: Kernelkit, typed: subprocess.Popen[str]) -> int:
+    """The pid of the program that the script ends with, once it is that and stands on its own root."""
+    for _ in range(100):
+        found = in_host(kk, "pgrep", "-x", "sleep").split()
+        if found and typed.poll() is None:
+            return int(found[0])
+        assert typed.poll() is None, typed.communicate()
+        time.sleep(0.1)
+    raise AssertionError("the script did not come to its end")
+
+
+def test_left_out_operations_are_comments(kk: Kernelkit) -> None:
+    kk("run", "-d", "--name", "less", "--without", "SetHostname", "busybox", "sleep", "1000")
+    text = ask(kk, "/kernelkit/trace/less/script")
+
+    assert "# left out: hostname " in text

@@ -231,7 +231,7 @@ def _usage(wrong: WrongUsage, path: str, usage: str, verb: str = "Run") -> Failu
 def _unknown(group: str, name: str) -> Failure:
     path = f"{PROGRAM} {group}".strip()
     if not group and name in ABSENT:
-        return Failure(f"{PROGRAM}: '{name}' is not there: kernelkit has no {PROGRAM} {name}")
+        return Failure(f"{PROGRAM}: '{name}' is not there: kernelkit has no docker {name}")
     usage = f"\nUsage:  {path}\n" if group else ""
     return Failure(f"{PROGRAM}: unknown command: {path} {name}\n{usage}\nRun '{path} --help' for more information")
 

@@ -30,7 +30,7 @@ ABOUT = {
     "nat": "NAT is set",
     "exec": "the program is executed",
 }
-LONGEST_WORD = 240  # characters; only a filter in base64 is longer, and nobody reads that
+LONGEST_WORD = 600  # characters; only a filter in base64 is longer, and nobody reads that
 ID_LENGTH, HEXADECIMAL = 64, frozenset("0123456789abcdef")
 
 
@@ -103,10 +103,10 @@ class Printer:
     def about_to(self, step: Step) -> None:
         """Print a step before it is done."""
         self.heading(step)
-        self._say("  " + self._command(step) + self._colours.dim(f"   ({step['where']}, by the {step['actor']})"))
+        self._say("  " + self.command(step) + self._colours.dim(f"   ({step['where']}, by the {step['actor']})"))
 
     def _line(self, step: Step, note: str, length: int) -> None:
-        text = "  " + self._command(step)
+        text = "  " + self.command(step)
         _, columns = terminal.size(self._fd)
         last = text.rpartition("\n")[2]
         room = columns - len(last) - length if columns else 2
@@ -115,23 +115,27 @@ class Printer:
         else:
             self._say(f"{text}{' ' * room}{note}")
 
-    def _command(self, step: Step) -> str:
+    def command(self, step: Step) -> str:
         """The step in shell, with `$C` for the container's folder, whose long name would hide everything else."""
         text = shell_line(step)
         folder = container_folder(text)
         if folder and folder != self._folder:
             self._folder = folder
             self._say(self._colours.dim(f"  C={folder}"))
-        return text.replace(folder, "$C") if folder else text
+        return readable(text.replace(folder, "$C") if folder else text)
 
     def _say(self, text: str) -> None:
         put(self._fd, (text + "\n").encode("utf-8", "replace"))
 
 
 def shell_line(step: Step) -> str:
-    """What a person would type, its further lines indented as far as the first, its longest words cut in the middle."""
-    words = str(step["shell"]).replace("\n", "\n  ").split(" ")
-    return " ".join(word if len(word) <= LONGEST_WORD else f"{word[:24]}…{word[-8:]}" for word in words)
+    """What a person would type, its further lines indented as far as the first."""
+    return str(step["shell"]).replace("\n", "\n  ")
+
+
+def readable(text: str) -> str:
+    """The text with its longest words cut in the middle."""
+    return " ".join(word if len(word) <= LONGEST_WORD else f"{word[:24]}…{word[-8:]}" for word in text.split(" "))
 
 
 def container_folder(text: str) -> str:

@@ -20,6 +20,7 @@ ANYWHERE = ("", "0.0.0.0")
 PROTOCOLS = ("tcp", "udp")
 
 # `same` holds pairs of a bridge and itself, for nft compares no two names of one packet.
+# The last masquerade is for who calls a published port from inside: the answer must come back the way the call went.
 RULES = """\
 add table ip {table}
 flush table ip {table}
@@ -51,7 +52,7 @@ table ip {table} {{
         type nat hook postrouting priority srcnat; policy accept;
         ip saddr @subnets oifname != @bridges masquerade
         ip saddr 127.0.0.0/8 oifname @bridges masquerade
-        iifname . oifname @same ct status dnat masquerade
+        ip saddr @subnets oifname @bridges ct status dnat masquerade
     }}
     chain loopback {{
         type filter hook prerouting priority raw; policy accept;

@@ -14,6 +14,7 @@ from kernelkit.kernel.ip import (
     AddBridge,
     AddRoute,
     AddVeth,
+    AwaitLink,
     DeleteLink,
     DisableIpv6,
     SetAddress,
@@ -75,6 +76,7 @@ def addresses(endpoints: Sequence[Endpoint]) -> list[Operation]:
     # Only now: a gateway must be reachable when a route names it. The first network that leads out is the way out.
     plan += [AddRoute("default", e.gateway) for e in endpoints if e.gateway][:1]
     plan += [AddRoute("default", e.gateway6) for e in endpoints if e.gateway6][:1]
+    plan += [AwaitLink(endpoint.cable, where="host") for endpoint in endpoints]
     return plan + [HandOverSockets(*RESOLVER, e.names, e.container) for e in endpoints if e.names][:1]
 
 

@@ -10,9 +10,10 @@ import errno
 import os
 import socket
 import struct
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -32,6 +33,7 @@ from kernelkit.kernel.words import join
 # linux/rtnetlink.h
 RTM_NEWLINK = 16
 RTM_DELLINK = 17
+RTM_GETLINK = 18
 RTM_NEWADDR = 20
 RTM_NEWROUTE = 24
 RT_TABLE_MAIN = 254
@@ -50,9 +52,13 @@ IFLA_ADDRESS = 1
 IFLA_IFNAME = 3
 IFLA_MTU = 4
 IFLA_MASTER = 10
+IFLA_OPERSTATE = 16
 IFLA_LINKINFO = 18
 IFLA_NET_NS_PID = 19
 IFLA_NET_NS_FD = 28
+IFLA_EXT_MASK = 29
+RTEXT_FILTER_SKIP_STATS = 8
+IF_OPER_UP = 6
 IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2
 IFLA_INFO_SLAVE_KIND = 4
@@ -64,6 +70,7 @@ IFA_LOCAL = 2
 IFA_BROADCAST = 4
 IFA_F_NODAD = 2
 
+PATIENCE = 0.5  # seconds for a link to come up
 IPV6_SWITCH = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
 
 NEW = NLM_F_CREATE | NLM_F_EXCL
@@ -98,9 +105,7 @@ class Request(ABC):
         nobody keeps after a failure.
         """
         ends: list[OSError | None] = []
-        where = operations[0].where
-        pid = int(where) if where.isdigit() else 0
-        with netlink.connection(NETLINK_ROUTE, HOST_ROUTE if where == "host" else -1, pid) as fd:
+        with _connection(operations[0].where) as fd:
             for batch in _batches(operations):
                 ends += _send(fd, batch)
                 if any(ends):
@@ -357,6 +362,38 @@ class AddRoute(Request):
 
 
 @dataclass(frozen=True)
+class AwaitLink:
+    """Wait until a cable carries packets, a moment after both ends are on: until then they would be lost.
+
+    One that does not come up, because its other end is off, is not waited for longer than `PATIENCE`. `where` is as for
+    the others.
+    """
+
+    name: str
+    where: str = ""
+
+    def perform(self) -> None:
+        """Ask until it is so; being asked, the kernel (from Linux 6.8 on) does at once what it had put off."""
+        until = time.monotonic() + PATIENCE
+        question = _link(text(IFLA_IFNAME, self.name), number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS))
+        with _connection(self.where) as fd:
+            while self._state(fd, question) != IF_OPER_UP and time.monotonic() < until:
+                time.sleep(0.001)
+
+    def shell(self) -> str:
+        """As a loop around ip-link(8) says it."""
+        show = join(["ip", "link", "show", self.name])
+        return f"for tenth in 1 2 3 4 5; do {show} | grep -q 'state UP' && break; sleep 0.1; done"
+
+    def _state(self, fd: int, question: bytes) -> int:
+        try:
+            answer = netlink.ask(fd, RTM_GETLINK, question)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.name) from None
+        return netlink.attributes(answer[_LINK.size :])[IFLA_OPERSTATE][0]
+
+
+@dataclass(frozen=True)
 class DisableIpv6:
     """Have no link of this network namespace speak IPv6; a kernel that cannot is told nothing."""
 
@@ -374,6 +411,12 @@ class DisableIpv6:
     def shell(self) -> str:
         """As echo says it."""
         return f"echo 1 > {IPV6_SWITCH}"
+
+
+def _connection(where: str) -> AbstractContextManager[int]:
+    """A socket that speaks about the links there."""
+    pid = int(where) if where.isdigit() else 0
+    return netlink.connection(NETLINK_ROUTE, HOST_ROUTE if where == "host" else -1, pid)
 
 
 def _send(fd: int, operations: Sequence[Request]) -> list[OSError | None]:

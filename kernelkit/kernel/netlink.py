@@ -175,6 +175,17 @@ def dump(fd: int, kind: int, body: bytes) -> Iterator[bytes]:
             yield data
 
 
+def ask(fd: int, kind: int, body: bytes) -> bytes:
+    """The one answer to a question: its fixed header and attributes; OSError when there is none."""
+    os.write(fd, HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST, 0, 0) + body)
+    for answer, flags, _, data in _split(os.read(fd, _BUFFER)):
+        error = failure(flags, data) if answer == NLMSG_ERROR else None
+        if error:
+            raise error
+        return data
+    raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+
+
 def failure(flags: int, body: bytes) -> OSError | None:
     """What an NLMSG_ERROR says: None when all is well; the kernel's own words about it, where it has some."""
     (code,) = _ERROR.unpack_from(body)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +21,7 @@ from kernelkit.kernel.ip import (
     AddBridge,
     AddRoute,
     AddVeth,
+    AwaitLink,
     DeleteLink,
     DisableIpv6,
     MoveLink,
@@ -153,10 +156,10 @@ def type_where_it_says(plan: Sequence[Operation]) -> None:
     for operation in plan:
         words = operation.shell()
         if getattr(operation, "where", "") == "host":
-            words = " && ".join(enter + part for part in words.split(" && "))
+            words = f"{enter}sh -c {shlex.quote(words.replace('$$', '$self'))}"
         lines.append(words)
-    # exec, so that $$ is the process whose namespace is meant.
-    subprocess.run(["sh", "-c", "set -e\n" + "\n".join(lines)], check=True, close_fds=False)
+    script = "set -e\nexport self=$$\n" + "\n".join(lines)
+    subprocess.run(["sh", "-c", script], check=True, close_fds=False)
 
 
 def test_a_container_lays_its_own_cable() -> None:
@@ -233,6 +236,7 @@ def test_what_is_shown_is_what_ip_shows() -> None:
         (AddBridge("lo"), errno.EEXIST, "lo"),
         (AddBridge("a-name-that-is-too-long"), errno.ERANGE, "a-name-that-is-too-long"),
         (SetLinkUp("nosuch"), errno.ENODEV, "nosuch"),
+        (AwaitLink("nosuch"), errno.ENODEV, "nosuch"),
         (SetMaster("lo", "nosuch"), errno.ENODEV, "nosuch"),
         (AddAddress("nosuch", "10.0.0.1/8"), errno.ENODEV, "nosuch"),
         (AddAddress("lo", "127.0.0.1/8"), errno.EEXIST, "127.0.0.1/8 on lo"),
@@ -264,6 +268,26 @@ def test_after_a_refusal_nothing_is_done_to_somebody_elses_link() -> None:
         return [error and error.errno for error in ends], taken.master, taken.up
 
     assert alone(there) == ([errno.EEXIST, None, None], "", False)
+
+
+def test_a_cable_is_waited_for_until_it_carries_packets() -> None:
+    def there() -> Any:
+        perform([AddBridge("kk0"), SetLinkUp("kk0"), AddVeth("veth1", "eth0"), SetMaster("veth1", "kk0")])
+        perform([SetLinkUp("veth1"), SetLinkUp("eth0"), AwaitLink("veth1")])
+        port = json.loads(subprocess.run(["bridge", "-j", "link"], capture_output=True, check=True).stdout)[0]
+        return port["state"], next(link for link in ip_show.links() if link.name == "veth1").up
+
+    assert alone(there) == ("forwarding", True)
+
+
+def test_a_cable_that_does_not_come_up_is_not_waited_for_for_ever() -> None:
+    def there() -> float:
+        perform([AddVeth("veth1", "eth0"), SetLinkUp("veth1")])
+        began = time.monotonic()
+        AwaitLink("veth1").perform()
+        return time.monotonic() - began
+
+    assert 0.4 < alone(there) < 2
 
 
 def test_ipv6_can_be_switched_off() -> None:

@@ -8,6 +8,7 @@ from kernelkit.kernel.ip import (
     AddBridge,
     AddRoute,
     AddVeth,
+    AwaitLink,
     DeleteLink,
     DisableIpv6,
     SetAddress,
@@ -42,6 +43,7 @@ def test_the_container_gets_what_dockers_gets() -> None:
         AddAddress("eth0", "172.17.0.2/16"),
         SetLinkUp("eth0"),
         AddRoute("default", "172.17.0.1"),
+        AwaitLink("veth1", where="host"),
     ]
 
 
@@ -64,7 +66,7 @@ def test_with_an_ipv6_address_ipv6_stays_on() -> None:
     plan = addresses([Endpoint("br-1", "veth1", "eth0", MAC, "10.0.0.2/24", "10.0.0.1", "fd00::2/64", "fd00::1")])
     assert DisableIpv6() not in plan
     assert AddAddress("eth0", "fd00::2/64") in plan
-    assert plan[-2:] == [AddRoute("default", "10.0.0.1"), AddRoute("default", "fd00::1")]
+    assert plan[-3:-1] == [AddRoute("default", "10.0.0.1"), AddRoute("default", "fd00::1")]
 
 
 def test_where_names_can_be_asked_for_the_sockets_are_handed_over_once() -> None:

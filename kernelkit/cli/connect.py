@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
 
@@ -56,7 +57,24 @@ def run_host(*words: str) -> int:
     program = [sys.executable, "-P", "-m", "kernelkit.server", *words]
     child = os.posix_spawn(program[0], program, os.environ)
     _, status = os.waitpid(child, 0)
+    _take_terminal_back()
     return os.waitstatus_to_exitcode(status)
+
+
+def _take_terminal_back() -> None:
+    """Be the terminal's foreground again: a shell in another pid namespace cannot name who it had it from.
+
+    Without this the next read or setting of the terminal would stop us (termios(3), SIGTTOU).
+    """
+    if not os.isatty(0):
+        return
+    before = _signal.signal(_signal.SIGTTOU, _signal.SIG_IGN)
+    try:
+        os.tcsetpgrp(0, os.getpgrp())
+    except OSError:
+        pass  # a terminal that is not ours to control
+    finally:
+        _signal.signal(_signal.SIGTTOU, before)
 
 
 def _path_of(host: str) -> str:

@@ -39,6 +39,10 @@ def run(options: Options) -> int:
     if options.on("rm") and options.text("restart") not in ("", "no"):
         raise failed("conflicting options: cannot specify both --restart and --rm")
     keys = terminal.parse_keys(options.text("detach-keys")) if options.text("detach-keys") and not detached else b""
+    if options.on("step"):
+        from kernelkit.cli.steps import refuse_without_terminal  # the lessons' way of starting
+
+        refuse_without_terminal(interactive=options.on("interactive") and not detached)
     client = connect()
     try:
         container = create(client, options)
@@ -155,12 +159,12 @@ def _stay(client: Client, container: str, options: Options, attached: list[str],
     waiting = client.send("POST", f"{path}/wait", {"condition": "removed" if options.on("rm") else "next-exit"})
     wire = attaching.stream()
     ended = waiting.response()  # its head comes once the engine waits
-    if options.on("sig-proxy"):
-        streams.forward_signals(lambda name: client.post(f"{path}/kill", {"signal": name}))
     watched = _watched(options)
     if watched:
-        # Before the terminal is raw: it is ours, for lines and questions, until the container has started.
+        # Before the terminal is raw and signals go to the container: both are ours until it has started.
         _begin(client, container, options, wire, ended)
+    if options.on("sig-proxy"):
+        streams.forward_signals(lambda name: client.post(f"{path}/kill", {"signal": name}))
     with terminal.Raw(wanted=tty and stdin):
         if not watched:
             _begin(client, container, options, wire, ended)

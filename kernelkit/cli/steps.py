@@ -13,7 +13,7 @@ import termios
 
 from kernelkit.cli import jsontext
 from kernelkit.cli.connect import run_host
-from kernelkit.cli.http import ApiError
+from kernelkit.cli.http import ApiError, ConnectionLost
 from kernelkit.cli.output import Failure, put
 from kernelkit.cli.record import Colours, Printer
 
@@ -38,7 +38,7 @@ for pair in mnt:-m uts:-u ipc:-i net:-n pid:-p cgroup:-C; do
     [ "$(readlink /proc/$1/ns/$kind)" = "$(readlink /proc/1/ns/$kind)" ] || flags="$flags ${pair#*:}"
 done
 [ -z "$flags" ] && exec "${SHELL:-/bin/sh}"
-exec nsenter -t "$1" $flags -- sh
+exec nsenter -t "$1" $flags -- sh +m
 """
 
 
@@ -56,6 +56,7 @@ def start(
         converse(wire, Watcher(show=show or step), asked)
     except KeyboardInterrupt:
         say_to(wire, "abort")
+        _until_it_ends(wire)
         raise
     finally:
         wire.close()
@@ -81,6 +82,15 @@ def converse(wire: Wire, watcher: Watcher, asked: Asking | None) -> int:
         elif "error" in message:
             error = message["error"]
             raise ApiError(int(error.get("status") or 500), str(error.get("message") or error))
+
+
+def _until_it_ends(wire: Wire) -> None:
+    """Wait for the engine's last word: by then it has taken back what was done so far."""
+    try:
+        while not {"started", "error"} & set(jsontext.decode(wire.line())):
+            pass
+    except (ConnectionLost, OSError, ValueError):
+        pass
 
 
 def say_to(wire: Wire, what: str) -> None:
@@ -124,6 +134,11 @@ class Watcher:
     def left_out(self, step: Step) -> None:
         """Print an operation that was left out."""
         self._printer.left_out(step)
+
+
+def refuse_without_terminal(*, interactive: bool) -> None:
+    """Raise Failure when there would be nobody to ask: found out before anything is made."""
+    Asking(interactive=interactive).close()
 
 
 class Asking:

@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kernelkit.container import plan  # noqa: F401  for its operations: a shim must not have to import them
 from kernelkit.host import shim
 from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Start
 

@@ -85,16 +85,22 @@ $(DONE)/bench: pyproject.toml $(DONE)/test
 	$(call unpack,$(call packages,bench-unpack))
 	@touch $@
 
+# JupyterLab asks everybody once whether to fetch its news from the web; in a classroom nobody needs that question.
+$(DONE)/lab: $(DONE)/lessons
+	@jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || true
+	@touch $@
+
 # Lesson 1 in a browser.  LAB_FLAGS and PORT are yours; without a display no browser is opened, only the URL printed.
+# The images are made ready here and pulled by the lesson: that is its first step.
 PORT ?= 8888
 LAB_FLAGS ?= $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
-lab: install
+lab: $(DONE)/lab
 	@kernelkit up
-	@kernelkit pull busybox
-	@kernelkit pull bash
+	@python -m kernelkit.embedded prepare busybox bash
 	@python -m kernelkit.embedded prepare debian --background
-	@trap : INT; jupyter lab --ServerApp.answer_yes=True --port $(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS) \
-	notebooks/01_what_docker_run_did.ipynb; kernelkit down
+	@trap : INT; jupyter lab --log-level WARN --port $(PORT) --ServerApp.answer_yes=True --ServerApp.root_dir=notebooks \
+	--LabApp.default_url=/lab/tree/01_what_docker_run_did.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS); \
+	kernelkit down
 
 tour: install
 	@kernelkit tour

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -98,18 +99,32 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def kk() -> Iterator[Kernelkit]:
     """A kernelkit with a home of its own; nothing is booted or pulled before the test asks for it."""
-    kernelkit = Kernelkit(short_folder())
-    yield kernelkit
-    kernelkit.remove()
+    with made() as kernelkit:
+        yield kernelkit
 
 
 @pytest.fixture(scope="module")
 def shared_kk() -> Iterator[Kernelkit]:
     """A kernelkit for all tests of one file, with busybox in it; a test removes the containers it makes."""
-    kernelkit = Kernelkit(short_folder())
-    kernelkit("pull", "busybox")
-    yield kernelkit
-    kernelkit.remove()
+    with made() as kernelkit:
+        kernelkit("pull", "busybox")
+        yield kernelkit
+
+
+@contextlib.contextmanager
+def made() -> Iterator[Kernelkit]:
+    """A kernelkit with a home of its own.
+
+    With `KERNELKIT_HOST=real` containers run on the machine itself, and then that is a throw-away one.
+    """
+    machine = Machine() if os.environ.get("KERNELKIT_HOST") == "real" else None
+    kernelkit = Kernelkit(short_folder(), machine)
+    try:
+        yield kernelkit
+    finally:
+        kernelkit.remove()
+        if machine:
+            machine.down()
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Makes the practice host: a Linux of one's own inside the real one, gone without a trace when it is switched off.
 
-    the real machine                     the practice host
-    ────────────────                     ─────────────────
-    keeper ── clone ─▶ init (process 1) ──▶ engine, shims, containers
-      waits for init's end, then takes back the little that the kernel does not throw away by itself:
-      cgroup directories, the cable's rules, the forwarding switch
+the real machine                     the practice host
+────────────────                     ─────────────────
+keeper ── clone ─▶ init (process 1) ──▶ engine, shims, containers
+  waits for init's end, then takes back the little that the kernel does not throw away by itself:
+  cgroup directories, the cable's rules, the forwarding switch
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from kernelkit.errors import KernelkitError, Unavailable
 from kernelkit.home import Home
 from kernelkit.host.channel import OUTSIDE, PROMISED, READY
 from kernelkit.host.init import Init
-from kernelkit.host.practice import Practice
+from kernelkit.host.practice import IdMap, Practice
 from kernelkit.trace import explain
 
 PATIENCE = 30.0  # seconds for a host to be gone
 
 
-def up(home: Home, mode: str, engine: Sequence[str]) -> bool:
+def up(home: Home, mode: str, engine: Sequence[str], ids: IdMap | None = None) -> bool:
     """Have the host running: boot it unless it runs; False when it did already.
 
-    `engine` are the words of the engine's program. Raises what kept it from starting.
+    `engine` are the words of the engine's program; with `ids` the host is in a user namespace of its own.
+    Raises what kept it from starting.
     """
     home.run.mkdir(parents=True, exist_ok=True)
     with _locked(home.run / "boot.lock"):
@@ -41,7 +42,7 @@ def up(home: Home, mode: str, engine: Sequence[str]) -> bool:
             return False
         read, write = os.pipe()
         if os.fork() == 0:
-            _keeper(home, mode, engine, write)
+            _keeper(Practice(home, mode, ids), engine, write)
         os.close(write)
         with open(read) as pipe:
             said = pipe.readline().strip()
@@ -102,14 +103,14 @@ def init_pid(home: Home) -> int:
     return 0
 
 
-def _keeper(home: Home, mode: str, engine: Sequence[str], ready: int) -> None:
+def _keeper(host: Practice, engine: Sequence[str], ready: int) -> None:
     """Leaves the caller's terminal, makes the host, stays until it is gone."""
-    log = home.run / "host.log"
+    run = host.home.run
     try:
         os.setsid()
-        _quiet(log, ready)
-        with _locked(home.run / "host.lock"):
-            _keep(home, mode, engine)
+        _quiet(run / "host.log", ready)
+        with _locked(run / "host.lock"):
+            _keep(host, engine)
     except BaseException as error:
         _say(_words(error))
         traceback.print_exc()
@@ -118,8 +119,8 @@ def _keeper(home: Home, mode: str, engine: Sequence[str], ready: int) -> None:
         os._exit(0)
 
 
-def _keep(home: Home, mode: str, engine: Sequence[str]) -> None:
-    host = Practice(home, mode)
+def _keep(host: Practice, engine: Sequence[str]) -> None:
+    home = host.home
     try:
         host.prepare()
         pid = host.fork()

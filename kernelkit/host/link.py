@@ -135,5 +135,3 @@ class Link:
                     self._heard(container, None)
                 else:
                     self._heard(container, received[0])
-
-

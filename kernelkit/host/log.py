@@ -59,9 +59,7 @@ class Log:
     def _append(self, entry: bytes) -> None:
         # Opened at the first word: a container that says nothing costs no file.
         if self._file < 0:
-            self._file = os.open(
-                self._settings.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640
-            )
+            self._file = os.open(self._settings.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
             self._size = os.fstat(self._file).st_size
         if self._settings.max_size and self._size and self._size + len(entry) > self._settings.max_size:
             self._rotate()

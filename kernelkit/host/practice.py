@@ -28,7 +28,7 @@ from kernelkit.kernel.hostname import SetHostname
 from kernelkit.kernel.ip import DeleteLink, SetLinkUp
 from kernelkit.kernel.mount import Mount, SetPropagation
 from kernelkit.kernel.process import BecomeSubreaper, Clone
-from kernelkit.kernel.unshare import Unshare
+from kernelkit.kernel.unshare import MapIds, Unshare
 from kernelkit.trace import Operation, Trace, save
 
 MODES = ("practice", "real")
@@ -42,6 +42,17 @@ SWITCHES = {
     "/proc/sys/net/ipv4/ip_forward": "1",
     "/proc/sys/net/ipv4/conf/all/route_localnet": "1",
 }
+
+
+Rows = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class IdMap:
+    """Whose ids the host's users and groups are, for a host in a user namespace: rows (inside, outside, how many)."""
+
+    users: Rows
+    groups: Rows
 
 
 @dataclass(frozen=True)
@@ -77,11 +88,15 @@ def mode_of(word: str) -> str:
 
 
 class Practice:
-    """A host on its way from nothing to furnished; its steps are kept in `run/boot.jsonl`."""
+    """A host on its way from nothing to furnished; its steps are kept in `run/boot.jsonl`.
 
-    def __init__(self, home: Home, mode: str) -> None:
+    With `ids` it gets a user namespace of its own.
+    """
+
+    def __init__(self, home: Home, mode: str, ids: IdMap | None = None) -> None:
         self.home = home
         self.mode = mode
+        self._ids = ids
         self._trace = Trace()
         self._layout = read_layout()
         self._base = f"kernelkit-{home.mark}"
@@ -109,12 +124,15 @@ class Practice:
             return os.fork()
         unified = next((h for h in _hierarchies(self._layout) if h.version == 2), None)
         place = unified.directory(f"{self._base}/{INSIDE}") if unified else ""
-        pid, _ = self._trace.perform("boot", Clone(NAMESPACES, place), actor="keeper")
+        kinds = ("user", *NAMESPACES) if self._ids else NAMESPACES
+        pid, _ = self._trace.perform("boot", Clone(kinds, place), actor="keeper")
         return int(pid)
 
     def connect(self, pid: int) -> None:
         """From outside: lay the cable to the first process's network namespace, and let it go on."""
         self.facts.save(self.home)
+        if self._ids:
+            self._perform([MapIds(pid, self._ids.users, self._ids.groups)])
         self._forwarding.hold()
         if self.facts.cable:
             self._perform(self.facts.cable.outside(pid))
@@ -163,8 +181,6 @@ class Practice:
         actor = "keeper" if os.getpid() != 1 else "init"
         for operation in plan:
             self._trace.perform("boot", operation, actor=actor)
-
-
 
 
 def _hierarchies(layout: Layout) -> list[Hierarchy]:

@@ -1,8 +1,8 @@
 """The streams of one process: its terminal or pipes, its log, and the clients that watch and type.
 
-    process ──▶ pipe or terminal ──▶ log
-                                 └─▶ clients (framed without a terminal)
-    clients ──▶ pipe or terminal ──▶ process
+process ──▶ pipe or terminal ──▶ log
+                             └─▶ clients (framed without a terminal)
+clients ──▶ pipe or terminal ──▶ process
 """
 
 from __future__ import annotations

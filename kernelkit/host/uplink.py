@@ -79,7 +79,7 @@ def choose(mark: str) -> Cable:
     first = int(mark, 16) % (1 << 14)
     for number in range(1 << 14):
         offset = (first + number) % (1 << 14) * 4
-        network = ipaddress.ip_network((int(SPACE.network_address) + offset, 30))
+        network = ipaddress.IPv4Network((int(SPACE.network_address) + offset, 30))
         if not any(network.overlaps(other) for other in taken):
             outer, inner = map(str, network.hosts())
             return Cable(f"kk{mark}", outer, inner, 30, f"kernelkit-{mark}")
@@ -92,7 +92,7 @@ def _routes(text: str) -> Iterator[ipaddress.IPv4Network]:
         fields = line.split()
         destination, mask = (int.from_bytes(bytes.fromhex(fields[i])[::_ORDER], "big") for i in (1, 7))
         if mask:
-            yield ipaddress.ip_network((destination, mask.bit_count()))
+            yield ipaddress.IPv4Network((destination, mask.bit_count()))
 
 
 class Forwarding:

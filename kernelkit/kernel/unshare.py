@@ -44,6 +44,33 @@ class Unshare:
 
 
 @dataclass(frozen=True)
+class MapIds:
+    """Say which users and groups of the outside a new user namespace's are: user_namespaces(7), uid_map and gid_map.
+
+    Each row is (first id inside, first id outside, how many).
+    """
+
+    pid: int
+    users: tuple[tuple[int, int, int], ...]
+    groups: tuple[tuple[int, int, int], ...]
+
+    def perform(self) -> None:
+        """Write both files, each whole in one write; the process is already in its namespace."""
+        for name, rows in (("uid_map", self.users), ("gid_map", self.groups)):
+            with open(f"/proc/{self.pid}/{name}", "w") as file:
+                file.write(_rows(rows))
+
+    def shell(self) -> str:
+        """As printf with redirection says it."""
+        users, groups = join([_rows(self.users)]), join([_rows(self.groups)])
+        return f"printf %s {users} > /proc/{self.pid}/uid_map && printf %s {groups} > /proc/{self.pid}/gid_map"
+
+
+def _rows(rows: tuple[tuple[int, int, int], ...]) -> str:
+    return "".join(f"{inside} {outside} {count}\n" for inside, outside, count in rows)
+
+
+@dataclass(frozen=True)
 class EnterNamespaces:
     """Join the namespaces of a running process: setns(2). Of a pid namespace only children made later are members."""
 

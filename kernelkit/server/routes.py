@@ -13,6 +13,7 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/events", system.events),
     ("GET", "/system/df", system.disk_use),
     ("POST", "/auth", system.login),
+    ("POST", "/build/prune", system.no_build_cache),
     # containers
     ("GET", "/containers/json", containers.list_all),
     ("POST", "/containers/create", containers.create),

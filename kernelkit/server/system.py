@@ -74,6 +74,11 @@ def no_swarm(engine: Engine, request: Request) -> Answer:
     return as_json({"message": SWARM}, 503)
 
 
+def no_build_cache(engine: Engine, request: Request) -> Answer:
+    """There is no cache of builds to prune; `docker system prune` asks nevertheless."""
+    return as_json({"CachesDeleted": None, "SpaceReclaimed": 0})
+
+
 def no_plugins(engine: Engine, request: Request) -> Answer:
     """There are no plugins."""
     return as_json([])

@@ -51,7 +51,7 @@ def _liner(form: str) -> Callable[[Event], str]:
     if not form:
         return plain
     if form == "json":
-        return jsontext.encode_for_web
+        return _json
     try:
         template = Template(unescape(form))
     except TemplateError as error:
@@ -65,6 +65,13 @@ def _liner(form: str) -> Callable[[Event], str]:
 
     render({"Actor": {"Attributes": {}}})  # a field that no event has is found out before the first one comes
     return render
+
+
+def _json(event: Event) -> str:
+    actor = event.get("Actor") or {}
+    if actor.get("Attributes"):
+        event = {**event, "Actor": {**actor, "Attributes": dict(sorted(actor["Attributes"].items()))}}
+    return jsontext.encode_for_web(event)
 
 
 def _struct(event: Event) -> Any:

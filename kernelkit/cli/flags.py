@@ -15,6 +15,7 @@ from kernelkit.cli.values import (
     parse_filter,
     parse_int,
     parse_size,
+    parse_swap,
     parse_uint16,
 )
 
@@ -46,6 +47,7 @@ INT = Kind("int", parse_int)
 UINT16 = Kind("uint16", parse_uint16)
 DECIMAL = Kind("decimal", parse_decimal)
 BYTES = Kind("bytes", parse_size)
+SWAP = Kind("bytes", parse_swap)
 DURATION = Kind("duration", parse_duration)
 LIST = Kind("list", many=True)
 STRINGS = Kind("strings", many=True, comma=True)

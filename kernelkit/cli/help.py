@@ -6,7 +6,7 @@ import os
 
 from kernelkit.cli import main
 from kernelkit.cli.flags import BOOL, Command, Flag
-from kernelkit.cli.output import PROGRAM, write
+from kernelkit.cli.output import PROGRAM, put, write
 
 GROUP_ABOUT = {
     "container": "Manage containers",
@@ -29,8 +29,8 @@ def command_help(command: Command, path: str) -> None:
     write("\n".join(lines) + "\n")
 
 
-def group_help(group: str) -> None:
-    """Print the commands of a group, or of everything for the group ''."""
+def group_help(group: str, fd: int = 1) -> None:
+    """Print the commands of a group, or of everything for the group '', on a descriptor."""
     if group:
         lines = [f"Usage:  {PROGRAM} {group} COMMAND", "", GROUP_ABOUT[group]]
         lines += _section("Commands", {name: _about(place) for name, place in main.GROUPS[group].items()})
@@ -50,7 +50,7 @@ def group_help(group: str) -> None:
         ]
     path = f"{PROGRAM} {group}".strip()
     lines += ["", f"Run '{path} COMMAND --help' for more information on a command."]
-    write("\n".join(lines) + "\n")
+    put(fd, ("\n".join(lines) + "\n").encode())
 
 
 def other_names(command: Command) -> list[str]:

@@ -189,7 +189,8 @@ def _dispatch(words: list[str]) -> int:
     commands = GROUPS[group]
     path = f"{PROGRAM} {group}".strip()
     if name in ("--help", "-h"):
-        return _help("group_help", group)
+        # Asked for, the help is the answer; a command that is missing is a mistake.
+        return _help("group_help", group, 1 if words[-1:] in (["--help"], ["-h"]) else 2)
     name = ALIASES.get(group, {}).get(name, name)
     if name not in commands:
         raise _unknown(group, name)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kernelkit.cli.flags import Options
     from kernelkit.cli.http import Client, Response, Wire
 
+NOT_FOR_PLATFORM = "does not provide the specified platform"
 CANNOT_RUN, NOT_FOUND, CANNOT_INVOKE = 125, 127, 126
 
 
@@ -116,7 +117,9 @@ def _create(client: Client, options: Options, body: dict[str, Any], image: str, 
     try:
         return client.post("/containers/create", query, body)
     except ApiError as error:
-        if error.status != 404 or not error.said.startswith("No such image") or pull in ("never", "always"):
+        if error.status != 404 or pull in ("never", "always"):
+            raise
+        if not error.said.startswith("No such image") and NOT_FOR_PLATFORM not in error.said:
             raise
     if not options.on("quiet"):
         complain(f"Unable to find image '{with_tag(image)}' locally")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernelkit.cli import mounts, networking
-from kernelkit.cli.flags import BOOL, BYTES, DECIMAL, DURATION, INT, LIST, MAP, STRING, UINT16, Flag, Kind
+from kernelkit.cli.flags import BOOL, BYTES, DECIMAL, DURATION, INT, LIST, MAP, STRING, SWAP, UINT16, Flag, Kind
 from kernelkit.cli.values import (
     check_address,
     check_device_rule,
@@ -77,7 +77,7 @@ LIMITS = (
     Flag("kernel-memory", BYTES, "Limit of kernel memory (no longer in any kernel)"),
     Flag("memory", BYTES, "Limit of memory", "m"),
     Flag("memory-reservation", BYTES, "Soft limit of memory"),
-    Flag("memory-swap", BYTES, "Limit of memory and swap together; -1 for unlimited swap"),
+    Flag("memory-swap", SWAP, "Limit of memory and swap together; -1 for unlimited swap"),
     Flag("memory-swappiness", INT, "How readily memory is swapped (0 to 100)", default=-1),
     Flag("oom-kill-disable", BOOL, "Do not kill it when memory runs out"),
     Flag("oom-score-adj", INT, "How readily the kernel kills it when memory runs out (-1000 to 1000)"),

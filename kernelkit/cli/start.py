@@ -56,7 +56,7 @@ def _start_all(client: Client, names: list[str]) -> int:
             complain(error.message)
             failed.append(name)
     if failed:
-        raise Failure(f"failed to start containers: {', '.join(failed)}")
+        raise Failure(f"Error: failed to start containers: {', '.join(failed)}")
     return 0
 
 
@@ -85,11 +85,11 @@ def attach(options: Options) -> int:
 def _refuse_unless_running(container: dict[str, Any]) -> None:
     state = container["State"]
     if not state["Running"]:
-        raise Failure("cannot attach to a stopped container, start it first")
+        raise Failure("You cannot attach to a stopped container, start it first")
     if state.get("Paused"):
-        raise Failure("cannot attach to a paused container, unpause it first")
+        raise Failure("You cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
-        raise Failure("cannot attach to a restarting container, wait until it is running")
+        raise Failure("You cannot attach to a restarting container, wait until it is running")
 
 
 def _attach(client: Client, path: str, options: Options, *, stdin: bool) -> Wire:

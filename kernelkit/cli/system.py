@@ -39,7 +39,9 @@ def version(options: Options) -> int:
     theirs.setdefault("Components", [])
     if options.text("format"):
         both = {"Client": ours, "Server": _without_doubles(theirs)}
-        return _formatted(options.text("format"), both, {"Client": ours, "Server": typed(theirs)})
+        # The field is spelled in two ways: in JSON, and as Go's struct has it.
+        named = [{**one, "APIVersion": one["ApiVersion"]} for one in (ours, theirs)]
+        return _formatted(options.text("format"), both, {"Client": named[0], "Server": typed(named[1])})
     agreed = ours["ApiVersion"]
     down = f" (downgraded from {ours['DefaultAPIVersion']})" if agreed != ours["DefaultAPIVersion"] else ""
     lines = [
@@ -156,8 +158,7 @@ def server_lines(found: dict[str, Any]) -> list[str]:
     lines.append(f" Init Binary: {found.get('InitBinary', '')}")
     for label, key in (("containerd", "ContainerdCommit"), ("runc", "RuncCommit"), ("init", "InitCommit")):
         commit = found.get(key) or {}
-        if found.get("DefaultRuntime") == "runc" or commit.get("ID"):
-            lines.append(f" {label} version: {commit.get('ID', '')}")
+        lines.append(f" {label} version: {commit.get('ID', '')}")
     lines += _security(found.get("SecurityOptions") or [])
     lines += _some(found, ("KernelVersion", "Kernel Version"), ("OperatingSystem", "Operating System"))
     lines += _some(found, ("OSType", "OSType"), ("Architecture", "Architecture"))

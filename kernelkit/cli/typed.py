@@ -30,6 +30,10 @@ TEXTS = frozenset("StopSignal MacAddress Comment Variant OsVersion Author Parent
 LISTS = frozenset("Mounts Shell RepoTags RepoDigests".split())
 
 
+# The fields of a mount in the order in which Go prints them.
+MOUNT = "Type Name Source Destination Driver Mode RW Propagation".split()
+
+
 class Struct(dict):  # type: ignore[type-arg]
     """A struct: its optional fields can be asked for and are empty; as JSON it has only what it came with."""
 
@@ -99,5 +103,7 @@ def typed(value: Any, key: str = "") -> Any:
         return value
     # The options of a log driver are a map in a struct, and both are called Config.
     is_map = key in MAPS or (key == "Config" and all(isinstance(one, str) for one in value.values()))
+    if key == "[]" and set(MOUNT) <= value.keys():
+        value = {name: value[name] for name in (*MOUNT, *(set(value) - set(MOUNT)))}
     inner = {name: typed(one, "[]" if is_map else name) for name, one in value.items()}
     return Map(inner) if is_map else Struct(inner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernelkit.cli.connect import connect
 from kernelkit.cli.each import for_each
-from kernelkit.cli.flags import BYTES, DECIMAL, INT, STRING, UINT16, Command, Flag
+from kernelkit.cli.flags import BYTES, DECIMAL, INT, STRING, SWAP, UINT16, Command, Flag
 from kernelkit.cli.output import Failure, say
 from kernelkit.cli.settings import restart_policy
 
@@ -80,7 +80,7 @@ UPDATE = Command(
         Flag("cpuset-mems", STRING, "Memory nodes it may use (0-3, 0,1)"),
         Flag("memory", BYTES, "Limit of memory", "m"),
         Flag("memory-reservation", BYTES, "Soft limit of memory"),
-        Flag("memory-swap", BYTES, "Limit of memory and swap together; -1 for unlimited swap"),
+        Flag("memory-swap", SWAP, "Limit of memory and swap together; -1 for unlimited swap"),
         Flag("pids-limit", INT, "Limit of processes (-1 for unlimited)"),
         Flag("restart", STRING, "What to do when the container exits"),
     ),

@@ -67,10 +67,13 @@ def parse_decimal(text: str) -> int:
     return -billionths if text.startswith("-") else billionths
 
 
+def parse_swap(text: str) -> int:
+    """Bytes, or -1 for as many as there are."""
+    return -1 if text == "-1" else parse_size(text)
+
+
 def parse_size(text: str) -> int:
-    """Bytes: `64m`, `1.5g`, `512`, `10kB`, in steps of 1024; -1 where that means unlimited."""
-    if text == "-1":
-        return -1
+    """Bytes: `64m`, `1.5g`, `512`, `10kB`, in steps of 1024."""
     number = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
     unit = text[len(number) :].strip().lower()
     if (unit.endswith("ib") and len(unit) == 3) or (unit.endswith("b") and len(unit) == 2):

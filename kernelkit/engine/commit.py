@@ -5,7 +5,6 @@ Exactly the changed files become a layer, and the directories on the way to them
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,6 @@ from kernelkit.engine.model import Container, now
 from kernelkit.errors import Conflict, InvalidRequest
 from kernelkit.image.catalogue import Image, Layer
 from kernelkit.image.reference import Reference
-from kernelkit.kernel import pack
 from kernelkit.trace import Trace
 
 Json = dict[str, Any]
@@ -30,7 +28,7 @@ KEPT = (
     "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck",
     "OnBuild", "Shell", "ArgsEscaped",
 )  # fmt: skip
-_MOUNT_POINTS = frozenset(path.lstrip(b"/") for path in MOUNT_POINTS)
+_MOUNT_POINTS = frozenset(os.fsdecode(path.lstrip(b"/")) for path in MOUNT_POINTS)
 
 
 @dataclass(frozen=True)
@@ -78,12 +76,7 @@ def add_layer(engine: Engine, container: Container, trace: Trace) -> Layer | Non
     upper = engine.folder(container.id) / "upper"
     if not upper.is_dir():
         return None  # it has never been started
-    lower = below(engine, container)
-    pieces = pack.pack(os.fspath(upper), layer=True, below=lower, made=_MOUNT_POINTS)
-    first = next(pieces)
-    if first == pack.END:
-        return None
-    return engine.store.add_layer(itertools.chain([first], pieces), trace, "rw-layer")
+    return engine.store.add_upper(os.fspath(upper), below(engine, container), _MOUNT_POINTS, trace, "rw-layer")
 
 
 def add_image(

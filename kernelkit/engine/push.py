@@ -70,7 +70,7 @@ class Push:
         self._trace = Trace(engine.records.tell)
         self._telling = threading.Lock()
         self._is_over = threading.Event()
-        self._image = engine.store.find(name.familiar())
+        self._image = engine.store.compress(name.familiar(), self._trace, "push")
         self._sources = _sources(engine, name, self._image)
 
     def run(self) -> None:

@@ -21,7 +21,7 @@ from kernelkit.image import manifest as manifests
 from kernelkit.image.catalogue import Image
 from kernelkit.image.manifest import Descriptor, Manifest
 from kernelkit.image.reference import Reference
-from kernelkit.kernel.pack import END, header, padding
+from kernelkit.kernel.header import END, header, padding
 from kernelkit.kernel.tar import DIRECTORY, REGULAR
 
 Json = dict[str, Any]

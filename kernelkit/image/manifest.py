@@ -24,6 +24,7 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 ACCEPTED = (INDEX, DOCKER_LIST, MANIFEST, DOCKER_MANIFEST)
 
+UNCOMPRESSED = (LAYER, DOCKER_LAYER)
 _LAYERS = (LAYER, DOCKER_LAYER, "application/vnd.oci.image.layer.nondistributable.v1.tar")
 _MOST_LAYERS = 500  # overlay stacks no more (fs/overlayfs/params.h, OVL_MAX_STACK)
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}

@@ -12,23 +12,21 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kernelkit.errors import Conflict, NotFound
 from kernelkit.image import manifest as manifests
-from kernelkit.image.blob import WrongContent
 from kernelkit.image.catalogue import Catalogue, Image, Layer
-from kernelkit.image.digest import of as digest_of
-from kernelkit.image.layer import KeepLayer, MarkRemoved, Unpacked, UnpackLayer
+from kernelkit.image.layers import Layers, replace
 from kernelkit.image.lock import locked
-from kernelkit.image.manifest import Descriptor, Manifest
+from kernelkit.image.manifest import UNCOMPRESSED, Descriptor, Manifest
+from kernelkit.image.press import Compress
 from kernelkit.image.reference import Reference
-from kernelkit.kernel.rm import remove_tree
-from kernelkit.kernel.sync import Rename, SyncFileSystem
-from kernelkit.trace import Operation, Trace
+from kernelkit.kernel.sync import Rename
+from kernelkit.trace import Trace
 
 REF_NAME = "org.opencontainers.image.ref.name"
 # What an entry of index.json says beside that: the config's digest, digests it was pulled by, its local parent.
@@ -38,24 +36,20 @@ ID, DIGESTS, PARENT, TAGGED = (
     "dev.kernelkit.parent",
     "dev.kernelkit.tagged",
 )
-# A layer may unpack to this many times its archive, or to this many bytes, whichever is more.
-_MOST_TIMES = 200
-_ALWAYS_ALLOWED = 8 << 30
 
 
 class Removed(NotFound):
     """What an image needs was here, and somebody removed it meanwhile."""
 
 
-class Store:
+class Store(Layers):
     """One home's images. Safe to share among threads, and with other processes that have the same home."""
 
     def __init__(self, home: Path) -> None:
-        self.home = home
+        super().__init__(home)
         self._guard = threading.Lock()
         self._seen: tuple[int, int, int] = (-1, -1, -1)
         self._catalogue = Catalogue(())
-        self._layers: dict[str, Layer] = {}
 
     # --- finding
 
@@ -67,120 +61,39 @@ class Store:
         """All images, the youngest first; those without a name among them."""
         return list(self._current().images)
 
-    def layer(self, diff_id: str) -> Layer | None:
-        """A layer that is unpacked and ready, or None."""
-        found = self._layers.get(diff_id)
-        if found is None and self.layer_path(diff_id).is_dir():
-            try:
-                note = json.loads(self._note(diff_id).read_bytes())
-            except (OSError, ValueError):
-                return None
-            found = self._layers[diff_id] = Layer(diff_id, note["size"], Descriptor.parse(note["blob"]))
-        return found if found and self.layer_path(diff_id).is_dir() else None
-
-    # --- where things are
-
-    def blob_path(self, digest: str) -> Path:
-        """Where a blob is, or would be."""
-        return self.home / "blobs" / digest.replace(":", "/")
-
-    def layer_path(self, diff_id: str) -> Path:
-        """Where an unpacked layer is, or would be."""
-        return self.home / "layers" / diff_id.partition(":")[2]
-
-    def lock_path(self, kind: str, digest: str) -> Path:
-        """The lock under which a `blob` or `layer` of this digest is made."""
-        return self.home / "locks" / f"{kind}-{digest.partition(':')[2]}"
-
     # --- adding
 
-    def add_blob(self, content: bytes, media_type: str) -> Descriptor:
-        """Keep a manifest, index or config; one that is there already is left as it is."""
-        descriptor = Descriptor(media_type, digest_of(content), len(content))
-        path = self.blob_path(descriptor.digest)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace(path, content)
-        return descriptor
-
-    def read_blob(self, digest: str) -> bytes:
-        """A manifest's, index's or config's content."""
-        return self.blob_path(digest).read_bytes()
-
-    def note_layer(self, layer: Layer) -> None:
-        """Note what a layer is; it is one as soon as its files are in their place. The caller holds its lock."""
-        replace(self._note(layer.diff_id), json.dumps({"size": layer.size, "blob": layer.blob.as_json()}).encode())
-
-    def add_layer(self, pieces: Iterable[bytes], trace: Trace | None = None, stage: str = "create") -> Layer:
-        """Keep a layer whose archive comes in pieces, compressed or not, as a blob and unpacked.
-
-        The same content gives the same layer, whoever made it. Raises BadArchive, OSError.
-        """
+    def compress(self, image_id: str, trace: Trace | None = None, stage: str = "create") -> Image:
+        """Have all layers of an image compressed, for whoever has to carry them; its id stays the same."""
+        image = self.find(image_id)
+        assert image.manifest
+        body = Manifest.parse(manifests.read(self.read_blob(image.manifest.digest)))
+        if not any(blob.media_type in UNCOMPRESSED for blob in body.layers):
+            return image
         perform = (trace or Trace()).perform
-        token = f"{os.urandom(8).hex()}.partial"
-        directory, archive = self.home / "layers" / token, self.home / "blobs" / "sha256" / token
-        for folder in (directory.parent, archive.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        try:
-            unpacked: Unpacked
-            unpacked, blob = perform(stage, KeepLayer(str(archive), str(directory), source=pieces))
-            with locked(self.lock_path("layer", unpacked.diff_id)):
-                known = self.layer(unpacked.diff_id)
-                if known and self.blob_path(known.blob.digest).exists():
-                    return known
-                perform(stage, Rename(str(archive), str(self.blob_path(blob.digest))))
-                layer = Layer(unpacked.diff_id, unpacked.size, blob)
-                if unpacked.removed or unpacked.opaque:
-                    perform(stage, MarkRemoved(str(directory), unpacked.removed, unpacked.opaque))
-                self.note_layer(layer)
-                if known is None:
-                    perform(stage, SyncFileSystem(str(directory)))
-                    perform(stage, Rename(str(directory), str(self.layer_path(layer.diff_id))))
-                return layer
-        finally:
-            archive.unlink(missing_ok=True)
-            if rubbish := self.discard(directory):
-                remove_tree(rubbish)
-
-    def unpack(
-        self,
-        diff_id: str,
-        blob: Descriptor,
-        perform: Callable[[Operation], Any],
-        *,
-        archive: Path | None = None,
-        source: Iterable[bytes] | None = None,
-    ) -> Layer:
-        """Unpack a layer whose archive is, or will be, a blob; its files get their name when their digest is right.
-
-        The archive comes from `source` or is read from `archive`.  The caller holds the layer's lock.  Raises
-        WrongContent, BadArchive, OSError.
-        """
-        path = self.layer_path(diff_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.partial")
-        self._throw_away(unfinished)
-        try:
-            most = max(_ALWAYS_ALLOWED, _MOST_TIMES * blob.size)
-            file = str(archive or self.blob_path(blob.digest))
-            unpacked: Unpacked = perform(UnpackLayer(file, str(unfinished), size=most, source=source))
-            if unpacked.diff_id != diff_id:
-                message = f"layer '{blob.digest}' unpacks to '{unpacked.diff_id}' instead of '{diff_id}'"
-                raise WrongContent(message, resumed=source is None)
-            if unpacked.removed or unpacked.opaque:
-                perform(MarkRemoved(str(unfinished), unpacked.removed, unpacked.opaque))
-            perform(SyncFileSystem(str(unfinished)))
-            layer = Layer(diff_id, unpacked.size, blob)
-            self.note_layer(layer)
-            perform(Rename(str(unfinished), str(path)))
-            return layer
-        except BaseException:
-            self._throw_away(unfinished)
-            raise
-
-    def _throw_away(self, path: Path) -> None:
-        if rubbish := self.discard(path):
-            remove_tree(rubbish)
+        for diff_id in image.diff_ids:
+            with locked(self.lock_path("layer", diff_id)):
+                layer = self.layer(diff_id)
+                if layer and layer.blob.media_type in UNCOMPRESSED:
+                    plain = self.blob_path(layer.blob.digest)
+                    archive = plain.with_name(f"{os.urandom(8).hex()}.partial")
+                    try:
+                        blob: Descriptor = perform(stage, Compress(str(plain), str(archive)))
+                        perform(stage, Rename(str(archive), str(self.blob_path(blob.digest))))
+                    finally:
+                        archive.unlink(missing_ok=True)
+                    self.note_layer(Layer(diff_id, layer.size, blob))
+        described = self._manifest_of(Descriptor.parse(body.config.as_json()), self._stack(image.diff_ids))
+        with self._changing() as entries:
+            for entry in entries:
+                if entry["annotations"].get(ID) == image.id:
+                    entry.update(described.as_json())
+            _tidy(entries)
+            needed, _ = self._needs(entries)
+            for digest in (image.manifest.digest, *(blob.digest for blob in body.layers)):
+                if digest not in needed:
+                    self.blob_path(digest).unlink(missing_ok=True)
+        return self.find(image.id)
 
     def add_image(
         self,
@@ -209,11 +122,13 @@ class Store:
         tagged: str = "",
     ) -> Image:
         """Make an image of a config as it is, byte by byte, and of layers that are here. Raises Removed."""
-        body = self.add_blob(config, manifests.CONFIG)
-        blobs = [layer.blob.as_json() for layer in self._stack(layers)]
-        manifest = {"schemaVersion": 2, "mediaType": manifests.MANIFEST, "config": body.as_json(), "layers": blobs}
-        described = self.add_blob(_canonical(manifest), manifests.MANIFEST)
+        described = self._manifest_of(self.add_blob(config, manifests.CONFIG), self._stack(layers))
         return self.add(described, names=names, parent=parent, tagged=tagged)
+
+    def _manifest_of(self, config: Descriptor, layers: Iterable[Layer]) -> Descriptor:
+        blobs = [layer.blob.as_json() for layer in layers]
+        manifest = {"schemaVersion": 2, "mediaType": manifests.MANIFEST, "config": config.as_json(), "layers": blobs}
+        return self.add_blob(_canonical(manifest), manifests.MANIFEST)
 
     def _stack(self, layers: Iterable[Layer | str]) -> list[Layer]:
         found = [self.layer(each) if isinstance(each, str) else each for each in layers]
@@ -315,27 +230,7 @@ class Store:
                 path.unlink(missing_ok=True)
         return list(reversed(unused))
 
-    def discard_layer(self, diff_id: str) -> None:
-        """Move an unpacked layer to the trash, at once however large it is."""
-        self._layers.pop(diff_id, None)
-        self.discard(self.layer_path(diff_id))
-        self._note(diff_id).unlink(missing_ok=True)
-
-    def discard(self, path: Path) -> Path | None:
-        """Rename a tree into the trash, where somebody will delete it; where it is now."""
-        trash = self.home / "trash"
-        trash.mkdir(parents=True, exist_ok=True)
-        target = trash / f"{path.name}.{os.urandom(4).hex()}"
-        try:
-            path.rename(target)
-        except FileNotFoundError:
-            return None
-        return target
-
     # --- inside
-
-    def _note(self, diff_id: str) -> Path:
-        return self.layer_path(diff_id).with_name(f"{self.layer_path(diff_id).name}.json")
 
     def _current(self) -> Catalogue:
         try:
@@ -416,21 +311,6 @@ class Store:
             except FileNotFoundError:
                 continue
         return list(blobs), list(layers)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Give a file new content in one step, synced: whoever reads it sees the old or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with new.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

@@ -14,17 +14,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kernelkit.kernel import view
+from kernelkit.kernel.header import END, header, padding
+from kernelkit.kernel.mirror import Mirror, write
 from kernelkit.kernel.tar import BLOCK, BLOCK_DEVICE, CHARACTER, DIRECTORY, FIFO, LINK, REGULAR, SYMLINK
 from kernelkit.kernel.view import Parts
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 PIECE = 1 << 18  # bytes given on at once, about
-END = bytes(2 * BLOCK)
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_LARGEST = 0o77777777777  # what eleven octal digits hold
-_LARGEST_OWNER = 0o7777777
 _KINDS = {
     stat.S_IFREG: REGULAR,
     stat.S_IFDIR: DIRECTORY,
@@ -36,23 +35,32 @@ _KINDS = {
 _NOT_OURS = (*view.OVERLAYS, "security.selinux")
 
 Made = frozenset[bytes]
+Xattrs = dict[bytes, bytes]
 
 
 def pack(
-    *directories: str, layer: bool = False, prefix: bytes = b"", below: Sequence[str] = (), made: Made = frozenset()
+    *directories: str,
+    layer: bool = False,
+    prefix: bytes = b"",
+    below: Sequence[str] = (),
+    made: Made = frozenset(),
+    mirror: Mirror | None = None,
 ) -> Iterator[bytes]:
     """The archive of a directory's content in pieces, its end included; names begin with `prefix`.
 
     Several directories, given from the top, are packed as overlayfs would show them.  With `layer`, one is packed as a
     layer over the directories `below`: those of its own that only lead to a change are left out when there is none, and
-    so is what is empty at the paths in `made`.  Sockets are left out, as tar(1) does.  Raises OSError.
+    so is what is empty at the paths in `made`; a `mirror` gets the same files as are packed.  Sockets are left out, as
+    tar(1) does.  Raises OSError.
     """
     with view.opened(directories) as roots, view.opened(below) as under:
-        packer = _Packer(layer, made)
+        packer = _Packer(layer, made, mirror=mirror)
         status = os.fstat(roots[0])
         is_plain = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o755, 0, 0)
         if prefix or not (_is_same_directory(roots[0], under[0]) if under else is_plain):
             yield header(prefix or b"./", DIRECTORY, status, mtime=int(status.st_mtime) if prefix else 0)
+            if mirror:
+                mirror.itself(status)
         yield from packer.tree(roots, under, prefix)
         yield packer.rest() + END
 
@@ -77,59 +85,6 @@ def pack_open(name: bytes, directory: int, as_name: bytes, hollow: frozenset[int
     yield packer.rest() + END
 
 
-def header(
-    name: bytes,
-    kind: bytes,
-    status: os.stat_result | None = None,
-    *,
-    size: int = 0,
-    link: bytes = b"",
-    mtime: int | None = None,
-    xattrs: dict[bytes, bytes] | None = None,
-    mode: int = 0o644,
-) -> bytes:
-    """One member's header, with a pax header before it if need be.
-
-    Without a `status`, the member belongs to root and has the given mode.
-    """
-    uid = gid = major = minor = 0
-    when = mtime or 0
-    if status is not None:
-        mode, uid, gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
-        when = int(status.st_mtime // 1) if mtime is None else mtime
-        if kind in (CHARACTER, BLOCK_DEVICE):
-            major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
-    extended: dict[bytes, bytes] = {}
-    short, before = name, b""
-    if len(name) > 100 or not name.isascii():
-        cut = name.rfind(b"/", 0, 156)
-        if name.isascii() and cut > 0 and len(name) - cut - 1 <= 100 and cut < len(name) - 1:
-            before, short = name[:cut], name[cut + 1 :]
-        else:
-            extended[b"path"] = name
-            short = name[:100]
-    if len(link) > 100 or not link.isascii():
-        extended[b"linkpath"] = link
-    for key, number, most in ((b"uid", uid, _LARGEST_OWNER), (b"gid", gid, _LARGEST_OWNER), (b"size", size, _LARGEST)):
-        if number > most:
-            extended[key] = b"%d" % number
-    if not 0 <= when <= _LARGEST:
-        extended[b"mtime"] = b"%d" % when
-    for key, value in sorted((xattrs or {}).items()):
-        extended[b"SCHILY.xattr." + key] = value
-    block = _block(short, kind, mode, uid, gid, size, when, link, major, minor, before)
-    if not extended:
-        return block
-    records = b"".join(_record(key, value) for key, value in sorted(extended.items()))
-    first = _block(b"PaxHeaders/" + short[:80], b"x", 0o644, 0, 0, len(records), 0, b"", 0, 0, b"")
-    return first + records + bytes(-len(records) % BLOCK) + block
-
-
-def padding(size: int) -> bytes:
-    """What follows a content of so many bytes."""
-    return bytes(-size % BLOCK)
-
-
 @dataclass(slots=True)
 class _Level:
     """A directory on the way down: what is in it is named `path` + …; `held` is its header while that is not needed."""
@@ -139,6 +94,7 @@ class _Level:
     under: Parts
     names: Iterator[tuple[bytes, int]]
     held: bytes = b""
+    itself: tuple[bytes, os.stat_result, Xattrs] | None = None
 
 
 @dataclass
@@ -146,6 +102,7 @@ class _Packer:
     is_layer: bool = False
     made: Made = frozenset()
     hollow: frozenset[int] = frozenset()
+    mirror: Mirror | None = None
     _seen: dict[tuple[int, int], bytes] = field(default_factory=dict)  # hard-linked file -> its first name
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -161,8 +118,7 @@ class _Packer:
                 level = levels[-1]
                 name, part = next(level.names, (b"", 0))
                 if not name:
-                    levels.pop()
-                    view.close(level.parts + level.under)
+                    self._leave()
                     continue
                 fd = level.parts[part]
                 try:
@@ -190,12 +146,16 @@ class _Packer:
         elif kind is not None:
             self._special(name, full, kind, status, parent)
 
-    def directory(self, fd: int, full: bytes, status: os.stat_result) -> None:
+    def directory(self, fd: int, full: bytes, status: os.stat_result, name: bytes = b"") -> None:
         """A directory's own header; `full` ends in a slash."""
-        names = _listed(fd)
-        self._add(header(full, DIRECTORY, status, xattrs=_xattrs(fd, names)))
-        if self.is_layer and any(_is_opaque(fd, name) for name in names):
+        listed = _listed(fd)
+        xattrs = _xattrs(fd, listed)
+        is_opaque = self.is_layer and any(_is_opaque(fd, each) for each in listed)
+        self._add(header(full, DIRECTORY, status, xattrs=xattrs))
+        if is_opaque:
             self._add(header(full + OPAQUE, REGULAR, mode=0))
+        if self.mirror:
+            self.mirror.enter(name, status, xattrs, opaque=is_opaque)
 
     def rest(self) -> bytes:
         """What has been collected and not given on yet."""
@@ -210,6 +170,8 @@ class _Packer:
                 if level.held:
                     self._parts.append(level.held)
                     level.held = b""
+                    if self.mirror and level.itself:
+                        self.mirror.enter(*level.itself)
             self._holding = False
         self._parts.append(part)
         self._size += len(part)
@@ -226,52 +188,76 @@ class _Packer:
         below = _Level(full, parts, under, iter(view.names(parts)))
         self._levels.append(below)
         if level.path + name in self.made or (under and _is_same_directory(parts[0], under[0])):
-            below.held = header(full, DIRECTORY, status, xattrs=_xattrs(parts[0], _listed(parts[0])))
+            xattrs = _xattrs(parts[0], _listed(parts[0]))
+            below.held, below.itself = header(full, DIRECTORY, status, xattrs=xattrs), (name, status, xattrs)
             self._holding = True
         else:
-            self.directory(parts[0], full, status)
+            self.directory(parts[0], full, status, name)
 
-    def _is_known(self, full: bytes, status: os.stat_result) -> bool:
+    def _leave(self) -> None:
+        level = self._levels.pop()
+        view.close(level.parts + level.under)
+        if self.mirror and self._levels and not level.held:
+            self.mirror.leave()
+
+    def _is_known(self, name: bytes, full: bytes, status: os.stat_result) -> bool:
         """Whether a file with several names has come before; it is then a link to its first name."""
         first = self._seen.setdefault((status.st_dev, status.st_ino), full)
         if first is full:
             return False
         self._add(header(full, LINK, status, link=first))
+        if self.mirror:
+            self.mirror.link(first, name)
         return True
 
     def _special(self, name: bytes, full: bytes, kind: bytes, status: os.stat_result, parent: int) -> None:
         if self.is_layer and view.is_whiteout(status):
             # All whiteouts of an overlay may be one file with many names; its time says nothing.
             self._add(header(full[: len(full) - len(name)] + WHITEOUT + name, REGULAR, mode=0))
-        elif status.st_nlink == 1 or not self._is_known(full, status):
+            if self.mirror:
+                self.mirror.whiteout(name)
+        elif status.st_nlink == 1 or not self._is_known(name, full, status):
             try:
                 link = os.readlink(name, dir_fd=parent) if kind == SYMLINK else b""
             except FileNotFoundError:
                 return
             self._add(header(full, kind, status, link=link))
+            if self.mirror:
+                self.mirror.special(name, status, link)
 
     def _file(self, name: bytes, full: bytes, status: os.stat_result, parent: int) -> Iterator[bytes]:
-        if status.st_nlink > 1 and self._is_known(full, status):
+        if status.st_nlink > 1 and self._is_known(name, full, status):
             return
         try:
             fd = os.open(name, _READ, dir_fd=parent)
         except FileNotFoundError:
             return
+        copy = -1
         try:
+            listed = _listed(fd)
+            xattrs = _xattrs(fd, listed) if listed else {}
             left = size = status.st_size
-            self._add(header(full, REGULAR, status, size=size, xattrs=_xattrs(fd, _listed(fd))))
+            self._add(header(full, REGULAR, status, size=size, xattrs=xattrs))
+            if self.mirror:
+                copy = self.mirror.file(name, status, xattrs)
             while left:
                 part = os.read(fd, min(left, PIECE))
                 if not part:  # it has become shorter since; the header has been written
                     part = bytes(min(left, PIECE))
+                if copy >= 0:
+                    write(copy, part)
                 self._add(part)
                 left -= len(part)
                 if self._size >= PIECE:
                     yield self.rest()
             if size % BLOCK:
                 self._add(padding(size))
+            if self.mirror:
+                self.mirror.written(copy, status)
         finally:
             os.close(fd)
+            if copy >= 0:
+                os.close(copy)
 
 
 def _is_same_directory(upper: int, lower: int) -> bool:
@@ -298,25 +284,3 @@ def _xattrs(fd: int, names: list[str]) -> dict[bytes, bytes]:
 
 def _is_opaque(fd: int, name: str) -> bool:
     return name.startswith(view.OVERLAYS) and name.endswith(".opaque") and os.getxattr(fd, name) == b"y"
-
-
-def _block(
-    name: bytes, kind: bytes, mode: int, uid: int, gid: int, size: int, mtime: int, link: bytes,
-    major: int, minor: int, prefix: bytes,
-) -> bytes:  # fmt: skip
-    device = b"%07o\0%07o\0" % (major, minor) if kind in (CHARACTER, BLOCK_DEVICE) else b"0000000\x000000000\x00"
-    block = b"%s%07o\0%07o\0%07o\0%011o\0%011o\0        %s%sustar\x0000%s%s%s" % (
-        name[:100].ljust(100, b"\0"), mode, min(uid, _LARGEST_OWNER), min(gid, _LARGEST_OWNER),
-        min(size, _LARGEST), min(max(mtime, 0), _LARGEST), kind, link[:100].ljust(100, b"\0"), bytes(64), device,
-        prefix.ljust(167, b"\0"),
-    )  # fmt: skip
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
-
-
-def _record(key: bytes, value: bytes) -> bytes:
-    """`LENGTH KEY=VALUE\\n`, where the length counts its own digits."""
-    rest = b" %s=%s\n" % (key, value)
-    length = len(rest) + 1
-    while len(str(length)) + len(rest) != length:
-        length = len(str(length)) + len(rest)
-    return b"%d%s" % (length, rest)

@@ -20,9 +20,10 @@ import zstandard
 
 from kernelkit.engine.pull import pull
 from kernelkit.errors import AuthenticationFailed, KernelkitError, NotFound, RegistryError
+from kernelkit.image.catalogue import Image
 from kernelkit.image.credentials import Credentials
 from kernelkit.image.reference import Reference
-from kernelkit.image.store import Image, Store
+from kernelkit.image.store import Store
 from kernelkit.trace import Trace
 from tests.layout import Files, Layout, busybox, tar
 from tests.registry import Registry

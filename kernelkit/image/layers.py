@@ -1,0 +1,224 @@
+"""Blobs and unpacked layers of one home, each made once, under a lock, and given its name last.
+
+blobs/sha256/…     archives, configs, manifests
+layers/DIFF-ID/    a layer's files, ready for overlay; DIFF-ID.json says of how many bytes and from which blob
+trash/             what somebody will delete
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from kernelkit.image.blob import WrongContent
+from kernelkit.image.catalogue import Layer
+from kernelkit.image.digest import of as digest_of
+from kernelkit.image.layer import KeepLayer, MarkRemoved, Unpacked, UnpackLayer
+from kernelkit.image.lock import locked
+from kernelkit.image.manifest import Descriptor
+from kernelkit.image.snapshot import EMPTY, Copied, CopyLayer
+from kernelkit.kernel.rm import remove_tree
+from kernelkit.kernel.sync import Rename, SyncFileSystem
+from kernelkit.trace import Operation, Trace
+
+# A layer may unpack to this many times its archive, or to this many bytes, whichever is more.
+_MOST_TIMES = 200
+_ALWAYS_ALLOWED = 8 << 30
+
+
+class Layers:
+    """The part of a store that knows nothing of images. Safe to share among threads and processes."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._layers: dict[str, Layer] = {}
+
+    def layer(self, diff_id: str) -> Layer | None:
+        """A layer that is unpacked and ready, or None."""
+        found = self._layers.get(diff_id)
+        if found is None and self.layer_path(diff_id).is_dir():
+            try:
+                note = json.loads(self._note(diff_id).read_bytes())
+            except (OSError, ValueError):
+                return None
+            found = self._layers[diff_id] = Layer(diff_id, note["size"], Descriptor.parse(note["blob"]))
+        return found if found and self.layer_path(diff_id).is_dir() else None
+
+    # --- where things are
+
+    def blob_path(self, digest: str) -> Path:
+        """Where a blob is, or would be."""
+        return self.home / "blobs" / digest.replace(":", "/")
+
+    def layer_path(self, diff_id: str) -> Path:
+        """Where an unpacked layer is, or would be."""
+        return self.home / "layers" / diff_id.partition(":")[2]
+
+    def lock_path(self, kind: str, digest: str) -> Path:
+        """The lock under which a `blob` or `layer` of this digest is made."""
+        return self.home / "locks" / f"{kind}-{digest.partition(':')[2]}"
+
+    # --- adding
+
+    def add_blob(self, content: bytes, media_type: str) -> Descriptor:
+        """Keep a manifest, index or config; one that is there already is left as it is."""
+        descriptor = Descriptor(media_type, digest_of(content), len(content))
+        path = self.blob_path(descriptor.digest)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace(path, content)
+        return descriptor
+
+    def read_blob(self, digest: str) -> bytes:
+        """A manifest's, index's or config's content."""
+        return self.blob_path(digest).read_bytes()
+
+    def note_layer(self, layer: Layer) -> None:
+        """Note what a layer is; it is one as soon as its files are in their place. The caller holds its lock."""
+        replace(self._note(layer.diff_id), json.dumps({"size": layer.size, "blob": layer.blob.as_json()}).encode())
+        self._layers.pop(layer.diff_id, None)
+
+    def add_layer(self, pieces: Iterable[bytes], trace: Trace | None = None, stage: str = "create") -> Layer:
+        """Keep a layer whose archive comes in pieces, compressed or not, as a blob and unpacked.
+
+        The same content gives the same layer, whoever made it. Raises BadArchive, OSError.
+        """
+        perform = (trace or Trace()).perform
+        token = f"{os.urandom(8).hex()}.partial"
+        directory, archive = self.home / "layers" / token, self.home / "blobs" / "sha256" / token
+        for folder in (directory.parent, archive.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            unpacked: Unpacked
+            unpacked, blob = perform(stage, KeepLayer(str(archive), str(directory), source=pieces))
+            with locked(self.lock_path("layer", unpacked.diff_id)):
+                layer = Layer(unpacked.diff_id, unpacked.size, blob)
+                perform_one: Callable[[Operation], Any] = lambda operation: perform(stage, operation)  # noqa: E731
+                return self._settle(layer, directory, archive, perform_one, unpacked.removed, unpacked.opaque)
+        finally:
+            archive.unlink(missing_ok=True)
+            self._throw_away(directory)
+
+    def add_upper(
+        self, upper: str, below: Sequence[str], made: Collection[str], trace: Trace | None = None, stage: str = "create"
+    ) -> Layer | None:
+        """Keep what an overlay's upper directory changes in those below it as a layer; None when that is nothing.
+
+        The same content gives the same layer.  Raises OSError.
+        """
+        perform = (trace or Trace()).perform
+        token = f"{os.urandom(8).hex()}.partial"
+        directory, archive = self.home / "layers" / token, self.home / "blobs" / "sha256" / token
+        for folder in (directory.parent, archive.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            operation = CopyLayer(upper, tuple(below), str(archive), str(directory), tuple(sorted(made)))
+            copied: Copied = perform(stage, operation)
+            if copied.diff_id == EMPTY:
+                return None
+            with locked(self.lock_path("layer", copied.diff_id)):
+                layer = Layer(copied.diff_id, copied.size, copied.blob)
+                return self._settle(layer, directory, archive, lambda operation: perform(stage, operation))
+        finally:
+            archive.unlink(missing_ok=True)
+            self._throw_away(directory)
+
+    def unpack(
+        self,
+        diff_id: str,
+        blob: Descriptor,
+        perform: Callable[[Operation], Any],
+        *,
+        archive: Path | None = None,
+        source: Iterable[bytes] | None = None,
+    ) -> Layer:
+        """Unpack a layer whose archive is, or will be, a blob; its files get their name when their digest is right.
+
+        The archive comes from `source` or is read from `archive`.  The caller holds the layer's lock.  Raises
+        WrongContent, BadArchive, OSError.
+        """
+        path = self.layer_path(diff_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.partial")
+        self._throw_away(unfinished)
+        try:
+            most = max(_ALWAYS_ALLOWED, _MOST_TIMES * blob.size)
+            file = str(archive or self.blob_path(blob.digest))
+            unpacked: Unpacked = perform(UnpackLayer(file, str(unfinished), size=most, source=source))
+            if unpacked.diff_id != diff_id:
+                message = f"layer '{blob.digest}' unpacks to '{unpacked.diff_id}' instead of '{diff_id}'"
+                raise WrongContent(message, resumed=source is None)
+            if unpacked.removed or unpacked.opaque:
+                perform(MarkRemoved(str(unfinished), unpacked.removed, unpacked.opaque))
+            perform(SyncFileSystem(str(unfinished)))
+            layer = Layer(diff_id, unpacked.size, blob)
+            self.note_layer(layer)
+            perform(Rename(str(unfinished), str(path)))
+            return layer
+        except BaseException:
+            self._throw_away(unfinished)
+            raise
+
+    # --- removing
+
+    def discard_layer(self, diff_id: str) -> None:
+        """Move an unpacked layer to the trash, at once however large it is."""
+        self._layers.pop(diff_id, None)
+        self.discard(self.layer_path(diff_id))
+        self._note(diff_id).unlink(missing_ok=True)
+
+    def discard(self, path: Path) -> Path | None:
+        """Rename a tree into the trash, where somebody will delete it; where it is now."""
+        trash = self.home / "trash"
+        trash.mkdir(parents=True, exist_ok=True)
+        target = trash / f"{path.name}.{os.urandom(4).hex()}"
+        try:
+            path.rename(target)
+        except FileNotFoundError:
+            return None
+        return target
+
+    # --- inside
+
+    def _settle(
+        self, layer: Layer, directory: Path, archive: Path, perform: Callable[[Operation], Any],
+        removed: tuple[str, ...] = (), opaque: tuple[str, ...] = (),
+    ) -> Layer:  # fmt: skip
+        """Give a layer's files and archive their names, unless they are here already. The caller holds its lock."""
+        known = self.layer(layer.diff_id)
+        if known and self.blob_path(known.blob.digest).exists():
+            return known
+        perform(Rename(str(archive), str(self.blob_path(layer.blob.digest))))
+        if removed or opaque:
+            perform(MarkRemoved(str(directory), removed, opaque))
+        self.note_layer(layer)
+        if known is None:
+            perform(SyncFileSystem(str(directory)))
+            perform(Rename(str(directory), str(self.layer_path(layer.diff_id))))
+        return layer
+
+    def _throw_away(self, path: Path) -> None:
+        if rubbish := self.discard(path):
+            remove_tree(rubbish)
+
+    def _note(self, diff_id: str) -> Path:
+        return self.layer_path(diff_id).with_name(f"{self.layer_path(diff_id).name}.json")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Give a file new content in one step, synced: whoever reads it sees the old or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with new.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise

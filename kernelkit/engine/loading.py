@@ -112,10 +112,12 @@ def _keep_layer(
         short = diff_id.partition(":")[2][:12]
         tell({"status": "Loading layer", "progressDetail": {"current": 0, "total": size}, "id": short})
         kind = compression(os.pread(fd, 8, 0))
-        if blob is not None and kind in ("gzip", "zstd"):
+        # What is not compressed has its content's digest.
+        wanted = blob if blob or kind else Descriptor(manifests.LAYER, diff_id, size)
+        if wanted is not None and kind in ("gzip", "zstd", ""):
             # By its real name: what the archive calls a directory may be a link.
-            _unpack(engine, fd, Path(os.readlink(f"/proc/self/fd/{fd}")), diff_id, blob, trace)
-            is_same = True
+            _unpack(engine, fd, Path(os.readlink(f"/proc/self/fd/{fd}")), diff_id, wanted, trace)
+            is_same = blob is not None
         else:
             layer = store.add_layer(_pieces(fd), trace, "load")
             if layer.diff_id != diff_id:

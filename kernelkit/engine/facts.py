@@ -8,7 +8,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from kernelkit.container import security, seccomp_profile
+from kernelkit.container import seccomp_profile, security
 from kernelkit.container.spec import Facts, User
 from kernelkit.container.user import find
 from kernelkit.engine import peek
@@ -47,7 +47,13 @@ def gather(engine: Engine, container: Container) -> Facts:
 
 
 def hostname(engine: Engine, container: Container, shared: frozenset[str]) -> str:
-    """The name the container's machine has: the host's own when it shares the host's UTS namespace."""
+    """The name the container's machine has: the host's own when it shares the host's UTS namespace.
+
+    Who shares another container's network has its name too: it is the one in the /etc/hosts that goes with the network.
+    """
+    mode = container.host_config["NetworkMode"]
+    if mode.startswith("container:"):
+        container = other(engine, mode)
     return os.uname().nodename if "uts" in shared else container.config.get("Hostname") or container.short_id
 
 
@@ -96,8 +102,9 @@ def devices(host: Mapping[str, Any]) -> list[dict[str, Any]]:
             if node:
                 found.append({**node, "path": target + path.removeprefix(source)})
             elif path == source:
-                raise NotFound(f'error gathering device information while adding custom device "{source}": '
-                               "not a device node")
+                raise NotFound(
+                    f'error gathering device information while adding custom device "{source}": not a device node'
+                )
     return found
 
 
@@ -155,7 +162,7 @@ def _mount(engine: Engine, mount: Mapping[str, Any]) -> dict[str, Any]:
         options.append("ro")
     source = mount["Source"]
     if mount.get("Type") == "bind" and not os.path.exists(source):
-        raise InvalidRequest(f"invalid mount config for type \"bind\": bind source path does not exist: {source}")
+        raise InvalidRequest(f'invalid mount config for type "bind": bind source path does not exist: {source}')
     return {"destination": mount["Destination"], "type": "bind", "source": source, "options": options}
 
 

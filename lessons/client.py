@@ -27,6 +27,8 @@ from kernelkit.home import Home
 
 PATIENCE = 60.0  # seconds for one answer; a pull says something far more often
 
+GONE = "the engine went away in the middle of a start: run this cell again"
+
 Json = dict[str, Any]
 
 
@@ -92,8 +94,9 @@ def _boot() -> None:
         raise LessonError("the command `kernelkit` is not here: run `make lab` where you cloned the course")
     booted = subprocess.run([command, "up"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if booted.returncode:
-        said = " ".join((booted.stderr or booted.stdout).split())
-        raise LessonError(f"the practice host does not boot: {said or 'run `kernelkit doctor` in a terminal'}")
+        said = (booted.stderr or booted.stdout).strip().splitlines()
+        why = said[-1] if said else "it did not say why"
+        raise LessonError(f"the practice host does not boot: {why}: try `kernelkit doctor` in a terminal")
 
 
 class Engine:
@@ -250,17 +253,24 @@ class Stepper:
     def _say(self, what: str) -> None:
         if self.ended:
             return
-        self._wire.sendall(json.dumps({"do": what}).encode() + b"\n")
+        try:
+            self._wire.sendall(json.dumps({"do": what}).encode() + b"\n")
+        except OSError:
+            self.ended = True
+            raise LessonError(GONE) from None
         self.about = 0
         self._hear_until_waiting()
 
     def _hear_until_waiting(self, *, first: bool = False) -> None:
         """Take what the engine says until it waits for an answer, or has ended."""
         while True:
-            line = self._lines.readline()
+            try:
+                line = self._lines.readline()
+            except OSError:
+                line = b""
             if not line:
                 self.ended = True
-                raise LessonError("the engine went away in the middle of a start: run `kernelkit up`, then try again")
+                raise LessonError(GONE)
             message = json.loads(line)
             if "plan" in message:
                 self.plan = message["plan"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lessons.client import Engine, EngineError, LessonError
@@ -44,6 +45,14 @@ exit 0
 """
 
 
+@dataclass(frozen=True)
+class Names:
+    """What the engine calls its own on the host: the default network's bridge, and its table of rules."""
+
+    bridge: str = "kk0"
+    table: str = "kernelkit"
+
+
 def look(engine: Engine, image: str = "", container: str = "") -> State:
     """The state of the practice host, of an image's layers and of one container, as they are now.
 
@@ -54,7 +63,9 @@ def look(engine: Engine, image: str = "", container: str = "") -> State:
     ran = engine.shell("sh", "-c", SCRIPT, "look", known.get("Id", ""), folder)
     if ran.code:
         raise LessonError(f"cannot look at the practice host: {ran.stderr.strip() or 'its tools are not there'}")
-    return parse(ran.stdout, image, layers_of(engine, image) if image else (), known)
+    facts = engine.get("/kernelkit/host")
+    names = Names(facts["bridge"]["name"], facts["table"])
+    return parse(ran.stdout, image, layers_of(engine, image) if image else (), known, names)
 
 
 def layers_of(engine: Engine, image: str) -> tuple[Layer, ...]:
@@ -74,11 +85,11 @@ def layers_of(engine: Engine, image: str) -> tuple[Layer, ...]:
     )
 
 
-def parse(text: str, image: str, layers: tuple[Layer, ...], container: Mapping[str, Any]) -> State:
+def parse(text: str, image: str, layers: tuple[Layer, ...], container: Mapping[str, Any], names: Names) -> State:
     """The state from what the script wrote and what the engine knows of the container."""
     said = _sections(text)
     uplink = next((r.link for r in _routes(said.get("routes", "")) if r.destination == "default"), "")
-    masquerades, published = _rules(said.get("rules", ""))
+    masquerades, published = _rules(said.get("rules", ""), names.table)
     host = Host(
         hostname=said.get("hostname", "").strip(),
         links=_links(said.get("links", "")),
@@ -86,6 +97,7 @@ def parse(text: str, image: str, layers: tuple[Layer, ...], container: Mapping[s
         masquerades=masquerades,
         published=published,
         uplink=uplink,
+        bridge=names.bridge,
     )
     status = container.get("State", {}).get("Status", "")
     inside = _inside(said) if "pid" in said else None
@@ -168,9 +180,10 @@ def _namespaces(text: str) -> dict[str, int]:
     return found
 
 
-def _rules(text: str) -> tuple[tuple[str, ...], tuple[Published, ...]]:
-    """Of `nft -json list ruleset`: which subnets leave under the host's address, and which ports lead where."""
-    entries = json.loads(text)["nftables"] if text.strip() else []
+def _rules(text: str, table: str) -> tuple[tuple[str, ...], tuple[Published, ...]]:
+    """Of one table in `nft -json list ruleset`: which subnets go out as the host, and which ports lead where."""
+    everything = json.loads(text)["nftables"] if text.strip() else []
+    entries = [entry for entry in everything if any(value.get("table") == table for value in entry.values())]
     sets = {e["set"]["name"]: _subnets(e["set"].get("elem", [])) for e in entries if "set" in e}
     masquerades: list[str] = []
     for rule in (e["rule"] for e in entries if "rule" in e):
@@ -178,9 +191,9 @@ def _rules(text: str) -> tuple[tuple[str, ...], tuple[Published, ...]]:
             masquerades += [subnet for step in rule["expr"] for subnet in _sources(step, sets)]
     published = {
         found
-        for table in (e["map"] for e in entries if "map" in e)
-        for key, value in table.get("elem", [])
-        if (found := _published(table["name"], key, value))
+        for ports in (e["map"] for e in entries if "map" in e)
+        for key, value in ports.get("elem", [])
+        if (found := _published(ports["name"], key, value))
     }
     return tuple(dict.fromkeys(masquerades)), tuple(sorted(published, key=lambda p: (p.protocol, p.port)))
 
@@ -200,12 +213,12 @@ def _subnets(elements: list[Any]) -> list[str]:
     return [f"{prefix['addr']}/{prefix['len']}" for prefix in prefixes]
 
 
-def _published(table: str, key: Any, value: Any) -> Published | None:
+def _published(name: str, key: Any, value: Any) -> Published | None:
     """An element `8080 : 172.17.0.2 . 80` of a map of ports, or one with an address before the port."""
     left, right = _parts(key), _parts(value)
     if not left or not isinstance(left[-1], int) or len(right) != 2 or not isinstance(right[1], int):
         return None
-    return Published(table.partition("_")[0], left[-1], str(right[0]), right[1])
+    return Published(name.partition("_")[0], left[-1], str(right[0]), right[1])
 
 
 def _parts(value: Any) -> list[Any]:

@@ -38,6 +38,11 @@ def problem(message: str) -> Shown:
     return Shown(f'<p class="problem" role="alert">{escape(message)}</p>', message)
 
 
+def ours(error: Exception) -> str:
+    """A mistake of the course itself, in one line."""
+    return f"this is a mistake of ours, not yours: {type(error).__name__}: {error}"
+
+
 def terminal(prompt: str, command: str, ran: Ran) -> Shown:
     """A command and what it wrote, as in a terminal."""
     written = (ran.stdout + ran.stderr).rstrip("\n")
@@ -46,7 +51,7 @@ def terminal(prompt: str, command: str, ran: Ran) -> Shown:
 
 
 def friendly(verb: Callable[P, R]) -> Callable[P, R | Shown]:
-    """A verb that shows its problem in place of raising it."""
+    """A verb that shows its problem in place of raising it; one that nobody thought of, too."""
 
     @functools.wraps(verb)
     def shown(*arguments: P.args, **options: P.kwargs) -> R | Shown:
@@ -54,5 +59,7 @@ def friendly(verb: Callable[P, R]) -> Callable[P, R | Shown]:
             return verb(*arguments, **options)
         except (LessonError, OSError) as error:
             return problem(str(error))
+        except Exception as error:
+            return problem(ours(error))
 
     return shown

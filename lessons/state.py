@@ -76,6 +76,7 @@ class Host:
     masquerades: tuple[str, ...] = ()  # subnets whose packets leave under the host's own address
     published: tuple[Published, ...] = ()
     uplink: str = ""  # the name of the link that leads to the real machine
+    bridge: str = ""  # the name of the bridge that containers are plugged into
 
 
 @dataclass(frozen=True)

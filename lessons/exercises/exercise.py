@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from lessons.client import LessonError
-from lessons.show import Shown
+from lessons.show import Shown, ours
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an answer did: its claims in order, and what it said in shell."""
+    """How an answer did: its claims in order, and what it said in shell; or why it could not be tried at all."""
 
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim, ...] = ()
     shell: tuple[str, ...] = ()
+    problem: str = ""
 
     @property
     def passed(self) -> bool:
@@ -73,7 +74,9 @@ class Exercise:
         try:
             verdict = self._check(answer)
         except (LessonError, OSError) as error:
-            verdict = Verdict((Claim("the check", "it can look at the kernel", str(error), holds=False),))
+            verdict = Verdict(problem=str(error))
+        except Exception as error:
+            verdict = Verdict(problem=ours(error))
         return Checked(verdict, self.praise)
 
 
@@ -90,6 +93,8 @@ def call(answer: Callable[..., Any], **given: Any) -> Any:
 
 
 def _text(verdict: Verdict, praise: str) -> str:
+    if verdict.problem:
+        return verdict.problem
     lines = [f"  {line}" for line in verdict.shell]
     for claim in verdict.claims:
         lines.append(f"{'yes' if claim.holds else 'no '}  {claim.about}: saw {claim.saw}; hoped for {claim.hoped}")
@@ -97,6 +102,8 @@ def _text(verdict: Verdict, praise: str) -> str:
 
 
 def _html(verdict: Verdict, praise: str) -> str:
+    if verdict.problem:
+        return f'<div class="exercise"><h3>Not yet</h3><p class="problem">{_code(verdict.problem)}</p></div>'
     rows = "".join(_row(claim) for claim in verdict.claims)
     done = f'<div class="terminal"><pre>{escape(chr(10).join(verdict.shell))}</pre></div>' if verdict.shell else ""
     last = f'<p class="praise">{_code(praise)}</p>' if verdict.passed else ""

@@ -9,7 +9,7 @@ from lessons.state import Host, Inside, Link, State
 def network(state: State) -> Graph:
     """Left to right, the way a packet takes from outside to the container."""
     host, inside = state.host, state.inside
-    bridge = next((link for link in host.links if link.kind == "bridge"), None)
+    bridge = next((link for link in host.links if link.name == host.bridge), None)
     uplink = next((link for link in host.links if link.name == host.uplink), None)
     own_network = inside is not None and inside.namespaces.get("net") != host.namespaces.get("net")
     cable = _cable(host, inside) if own_network else None

@@ -20,8 +20,8 @@ What happened in that moment?
 
 **Why this is worth an hour.** There is no *container* in the Linux kernel.
 There are namespaces, mounts, cgroups, links, rules, and one ordinary process that has been shown less than the others.
-Who has seen them being put together once can look at any container on any machine, and knows where to look
-when it has no network, no space, or no rights.
+Once you have seen them put together, you can look into any container on any machine,
+and you know where to look when it has no network, no space, or no rights.
 
 **How to use this page.** Run its cells from top to bottom with Shift-Enter.
 Everything you see is read from a real kernel, yours.
@@ -59,9 +59,9 @@ lesson.predict()
 """
 ## Do
 
-Here is the run, in eight steps, held before every one of them.
+Here is the run, in eight steps. It waits before each of them.
 On the left is what was just done; on the right, what is about to happen, as the shell commands you could type instead.
-Below is what the kernel holds *now*: orange, thick and marked is what the last step changed.
+Below is what the kernel holds *now*; what the last step changed is orange, has a thick edge, and says so.
 
 Make your prediction, then press **Next**. **Back** shows the earlier states again.
 """

@@ -10,6 +10,7 @@ import traitlets
 
 from lessons.client import Json, LessonError
 from lessons.pages import page
+from lessons.show import ours
 from lessons.walk import Walk
 
 HERE = Path(__file__).parent
@@ -43,6 +44,8 @@ class WalkView(anywidget.AnyWidget):
             self._act(str(message.get("do")), message.get("to"))
         except (LessonError, OSError) as error:
             self.problem = str(error)
+        except Exception as error:
+            self.problem = ours(error)
         finally:
             self.busy = False
             self.pulling = []

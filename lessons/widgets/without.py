@@ -12,6 +12,7 @@ import traitlets
 
 from lessons.client import LessonError
 from lessons.pages import shorten
+from lessons.show import ours
 from lessons.without import Choice, Compared
 
 HERE = Path(__file__).parent
@@ -40,8 +41,10 @@ class Without(anywidget.AnyWidget):
         self.problem, self.busy = "", name
         try:
             self.result = as_result(self._compare(self._choices[name]))
-        except (LessonError, OSError, KeyError) as error:
+        except (LessonError, OSError) as error:
             self.problem = str(error)
+        except Exception as error:
+            self.problem = ours(error)
         finally:
             self.busy = ""
 

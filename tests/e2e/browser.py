@@ -115,7 +115,20 @@ def open_notebook(browser: Browser, lab: Lab, *, width: int = 1280, height: int 
     return page
 
 
+def run_until(page: Page, code: str) -> None:
+    """Run the cells from the top, one by one with Shift-Enter, to the one that holds this code."""
+    notebook = page.locator(".jp-Notebook")
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    cells.first.click()
+    page.keyboard.press("Escape")
+    for number in range(cells.count()):
+        notebook.press("Shift+Enter")
+        if code in cells.nth(number).inner_text():
+            return
+    raise AssertionError(f"no cell holds {code}")
+
+
 def run_all(page: Page) -> None:
-    """Run ▸ Run All Cells, and wait until none is waiting."""
+    """Run ▸ Run All Cells."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()

@@ -21,9 +21,10 @@ from lessons.l01_what_docker_run_did.without import CHOICES, PROBES
 from lessons.l01_what_docker_run_did.without import RUN as WITHOUT
 from lessons.notebooks import sources, target
 from lessons.walk import Walk
+from lessons.widgets.walk import WalkView
 from lessons.without import compare
 from tests.conftest import Kernelkit
-from tests.e2e.browser import CHROMIUM, chromium, lab, open_notebook, run_all
+from tests.e2e.browser import CHROMIUM, chromium, lab, open_notebook, run_all, run_until
 
 NOTEBOOK = target(sources()[0])
 needs_chromium = pytest.mark.skipif(not shutil.which(CHROMIUM), reason="needs Debian's chromium")
@@ -92,6 +93,20 @@ def test_a_walk_that_is_left_leaves_nothing_behind(engine: Engine) -> None:
     assert {link.name for link in after.host.links} == {"lo", "uplink", "kk0"}
 
 
+def test_an_engine_that_goes_away_is_a_problem_on_the_page_and_no_traceback(kk: Kernelkit) -> None:
+    kk("pull", "bash")
+    view = WalkView(Walk(Engine(kk.socket), RUN, STAGES))
+    for _ in range(4):
+        view.act({"do": "next"})
+    assert (view.shown, view.problem) == (4, "")
+    kk("down")
+    view.act({"do": "next"})
+    assert view.shown == 4
+    assert "the engine went away in the middle of a start" in view.problem
+    view.act({"do": "back"})
+    assert (view.shown, view.problem) == (3, "")
+
+
 def test_a_port_that_somebody_has_is_no_reason_to_stop(engine: Engine) -> None:
     walked = [Walk(engine, RUN, STAGES)]
     walked[0].finish()
@@ -152,19 +167,21 @@ def test_the_notebook_runs_from_top_to_bottom(shared_kk: Kernelkit, monkeypatch:
 def test_a_student_clicks_through_all_steps(shared_kk: Kernelkit, tmp_path: Path) -> None:
     with lab(tmp_path, NOTEBOOK, shared_kk.env) as running, chromium() as browser:
         page = open_notebook(browser, running)
-        run_all(page)
-        walk = page.locator(".kk-walk")
-        expect(walk).to_be_visible(timeout=60_000)
-        expect(page.locator(".exercise table.claims")).to_be_visible(timeout=60_000)
+        run_until(page, "lesson.walk()")
+        expect(page.locator(".kk-walk")).to_be_visible(timeout=60_000)
         click_through(page)
-        page.screenshot(path=tmp_path / "lesson.png")
+        look_back(page)
+        page.locator(".kk-walk").screenshot(path=tmp_path / "walk.png")
+        run_all(page)
+        expect(page.locator(".exercise table.claims")).to_be_visible(timeout=60_000)
+        expect(page.locator(".kk-walk .card.coming header")).to_have_text("Next, already recorded: step 1")
         predict(page)
         leave_out(page)
     shared_kk("rm", "-f", "lesson-1")
 
 
 def click_through(page: Page) -> None:
-    """Next to the end, Back to the beginning, then to one of the steps by its number."""
+    """Next to the end: each step announced, then done, with its operations and four pictures."""
     walk = page.locator(".kk-walk")
     forward, back = (
         walk.get_by_role("button", name="Next", exact=True),
@@ -173,6 +190,8 @@ def click_through(page: Page) -> None:
     expect(walk.locator(".card.now h3")).to_have_text("Before")
     expect(back).to_be_disabled()
     for number, stage in enumerate(STAGES, 1):
+        expect(walk.locator(".card.coming header")).to_have_text(f"About to happen: step {number}")
+        assert walk.locator(".card.coming .operations li").count() >= 1
         forward.click()
         expect(walk.locator(".card.now header")).to_have_text(f"Step {number} of 8, done")
         expect(walk.locator(".card.now h3")).to_have_text(stage.title)
@@ -180,6 +199,12 @@ def click_through(page: Page) -> None:
         assert walk.locator("figure svg").count() == 4
     expect(forward).to_be_disabled()
     expect(walk.locator("figure.life-cycle .node.now")).to_contain_text("running")
+
+
+def look_back(page: Page) -> None:
+    """Back to the beginning, then to one of the steps by its number."""
+    walk = page.locator(".kk-walk")
+    back = walk.get_by_role("button", name="Back", exact=True)
     for number in range(len(STAGES) - 1, -1, -1):
         back.click()
         expect(walk).to_have_attribute("data-shown", str(number))

@@ -45,7 +45,8 @@ def test_a_problem_is_said_in_one_line() -> None:
 
     checked = Exercise("title", "task", check, "praise").check(None)
     assert not checked.passed
-    assert "no engine answers: run `kernelkit up`" in checked.text
+    assert checked.text == "no engine answers: run `kernelkit up`"
+    assert "no engine answers" in checked.html
 
 
 def test_a_mistake_in_a_students_function_names_its_kind_and_line() -> None:

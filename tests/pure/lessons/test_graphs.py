@@ -28,7 +28,7 @@ LINKS = (
     Link("uplink", 2, is_up=True, kind="veth", peer=9, addresses=("10.244.0.2/30",)),
     Link("kk0", 3, is_up=True, kind="bridge", addresses=("172.17.0.1/16",)),
 )
-HOST = Host("practice", LINKS, HERE, ("172.17.0.0/16",), (), "uplink")
+HOST = Host("practice", LINKS, HERE, ("172.17.0.0/16",), (), "uplink", "kk0")
 IMAGE = (
     Layer("sha256:aa", "ADD busybox-static 1.35 /", 1_964_000),
     Layer("sha256:bb", "COPY bash-static /bin/bash", 900),

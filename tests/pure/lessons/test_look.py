@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lessons.look import parse
+from lessons.look import Names, parse
 from lessons.state import Published, Route
 
 RULES = """{"nftables": [{"metainfo": {"version": "1.0.6"}},
@@ -10,10 +10,10 @@ RULES = """{"nftables": [{"metainfo": {"version": "1.0.6"}},
 {"map": {"name": "tcp_ports", "table": "kernelkit", "elem": [[8080, {"concat": ["172.17.0.2", 80]}]]}},
 {"map": {"name": "udp_at", "table": "kernelkit",
          "elem": [[{"concat": ["127.0.0.1", 53]}, {"concat": ["172.17.0.3", 5353]}]]}},
-{"rule": {"chain": "postrouting", "expr": [
+{"rule": {"table": "kernelkit", "chain": "postrouting", "expr": [
   {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@subnets"}},
   {"masquerade": null}]}},
-{"rule": {"chain": "postrouting", "expr": [
+{"rule": {"table": "kernelkit", "chain": "postrouting", "expr": [
   {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}},
              "right": {"prefix": {"addr": "127.0.0.0", "len": 8}}}}, {"masquerade": null}]}}]}"""
 HOST = f"""\001hostname
@@ -55,7 +55,7 @@ c1
 
 
 def test_the_host_is_read_from_ip_nft_and_proc() -> None:
-    host = parse(HOST, "", (), {}).host
+    host = parse(HOST, "", (), {}, Names()).host
     assert (host.hostname, host.uplink, host.namespaces) == (
         "practice",
         "uplink",
@@ -65,18 +65,18 @@ def test_the_host_is_read_from_ip_nft_and_proc() -> None:
 
 
 def test_masquerade_and_published_ports_are_found_in_sets_and_maps() -> None:
-    host = parse(HOST, "", (), {}).host
+    host = parse(HOST, "", (), {}, Names()).host
     assert host.masquerades == ("172.17.0.0/16",)
     assert host.published == (Published("tcp", 8080, "172.17.0.2", 80), Published("udp", 53, "172.17.0.3", 5353))
 
 
 def test_without_a_container_there_is_no_inside() -> None:
-    state = parse(HOST, "bash", (), {})
+    state = parse(HOST, "bash", (), {}, Names())
     assert (state.inside, state.status, state.folder) == (None, "", False)
 
 
 def test_a_container_is_read_from_its_process() -> None:
-    state = parse(HOST + INSIDE, "bash", (), {"State": {"Status": "running"}})
+    state = parse(HOST + INSIDE, "bash", (), {"State": {"Status": "running"}}, Names())
     inside = state.inside
     assert inside is not None
     assert (state.status, state.folder, inside.pid, inside.command, inside.hostname) == (
@@ -94,7 +94,13 @@ def test_a_container_is_read_from_its_process() -> None:
 
 def test_a_merged_tree_that_is_not_yet_the_root_directory_is_told_apart() -> None:
     before = INSIDE.replace(" / rw,relatime - overlay", " /home/containers/c1/merged rw,relatime - overlay")
-    inside = parse(HOST + before, "bash", (), {}).inside
+    inside = parse(HOST + before, "bash", (), {}, Names()).inside
     assert inside is not None
     assert inside.root is not None
     assert not inside.is_entered
+
+
+def test_rules_of_others_are_not_the_engines() -> None:
+    other = HOST.replace('"table": "kernelkit"', '"table": "kernelkit-1234"')
+    assert parse(other, "", (), {}, Names()).host.published == ()
+    assert len(parse(other, "", (), {}, Names("kk0", "kernelkit-1234")).host.published) == 2

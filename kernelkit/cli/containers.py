@@ -8,7 +8,7 @@ from kernelkit.cli.flags import BOOL, FILTER, INT, STRING, Command, Flag
 from kernelkit.cli.jsontext import encode
 from kernelkit.cli.names import familiar
 from kernelkit.cli.output import say
-from kernelkit.cli.table import FORMAT_HELP, Column, print_list
+from kernelkit.cli.table import FORMAT_HELP, Column, print_list, render_list
 from kernelkit.cli.values import filters
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kernelkit.cli.flags import Options
 
+NOTHING = {"Id": "", "Names": [], "Image": "", "Command": "", "Created": 0, "State": "", "Status": ""}
 BAD_TEMPLATE = ("failed to parse template", "failed to execute template")
 TABLE = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
 
@@ -28,7 +29,11 @@ def ls(options: Options) -> int:
         last = 1
     conditions = filters(options.many("filter"))
     form = options.text("format")
-    size = options.on("size") or ".Size" in form
+    size = options.on("size") or ".Size" in form or "json ." in form
+    columns = columns_of(whole=options.on("no-trunc"))
+    if form:
+        # A template that does not fit is found out before the engine is asked.
+        render_list([NOTHING], columns, form, TABLE, "formatter.ContainerContext", failed=BAD_TEMPLATE)
     query: dict[str, Any] = {
         "all": options.on("all"),
         "limit": last if last > 0 else None,
@@ -40,7 +45,6 @@ def ls(options: Options) -> int:
         for item in items:
             say(item["Id"] if options.on("no-trunc") else item["Id"][:12])
         return 0
-    columns = columns_of(whole=options.on("no-trunc"))
     table = TABLE + ("\t{{.Size}}" if options.on("size") else "")
     print_list(items, columns, form, table, "formatter.ContainerContext", failed=BAD_TEMPLATE)
     return 0
@@ -122,30 +126,29 @@ def _platform(item: dict[str, Any]) -> Any:
 
 
 def ports(found: list[dict[str, Any]]) -> str:
-    """Ports in one cell, neighbours as a range: `0.0.0.0:80-81->80-81/tcp, 90/udp`."""
-    published: list[str] = []
+    """Ports in one cell, neighbours as a range: `90/udp, 0.0.0.0:80-81->80-81/tcp, 0.0.0.0:8080->443/tcp`."""
+    moved: list[str] = []  # those that have another number outside, which come last
+    ranges: list[str] = []
     groups: dict[str, list[int]] = {}
-    order: list[str] = []
     in_order = sorted(found, key=lambda p: (p["PrivatePort"], p.get("IP", ""), p.get("PublicPort", 0), p["Type"]))
     for port in in_order:
         inner, outer, kind = port["PrivatePort"], port.get("PublicPort", 0), port["Type"]
         key = kind
         if port.get("IP"):
             if outer != inner:
-                published.append(f"{_host(port['IP'])}:{outer}->{inner}/{kind}")
+                moved.append(f"{_host(port['IP'])}:{outer}->{inner}/{kind}")
                 continue
             key = f"{port['IP']} {kind}"
         group = groups.get(key)
         if group is None:
             groups[key] = [inner, inner]
-            order.append(key)
         elif inner == group[1] + 1:
             group[1] = inner
-        elif inner != group[1]:
-            published.append(_group(key, *group))
+        else:
+            ranges.append(_group(key, *group))
             groups[key] = [inner, inner]
-    published += [_group(key, *groups[key]) for key in order]
-    return ", ".join(published)
+    ranges += [_group(key, *group) for key, group in groups.items()]
+    return ", ".join(ranges + moved)
 
 
 def _group(key: str, first: int, last: int) -> str:

@@ -135,7 +135,7 @@ def tag(options: Options) -> int:
     repository, new = split(target)
     if ":" in new:
         raise Failure("refusing to create a tag with a digest reference")
-    connect().post(f"/images/{source}/tag", {"repo": familiar(repository), "tag": new or "latest"})
+    connect().post(f"/images/{source}/tag", {"repo": repository, "tag": new or "latest"})
     return 0
 
 

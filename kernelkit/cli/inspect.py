@@ -112,7 +112,7 @@ def _inspect(options: Options, find: Find) -> int:
         say("\n".join(found))
     else:
         text = "[" + ",".join(found) + "]"
-        say(text if form == "json" else jsontext.indent(text))
+        say(jsontext.compact(text) if form == "json" else jsontext.indent(text))
     if problems:
         raise Failure("\n".join(problems))
     return 0

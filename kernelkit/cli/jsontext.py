@@ -54,6 +54,18 @@ def encode_for_web(value: Any, *, sort: bool = False) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
+def compact(text: str) -> str:
+    """A JSON document without spaces between its values; strings, numbers and the order of keys untouched."""
+    out: list[str] = []
+    i, end = 0, len(text)
+    while i < end:
+        close = _end_of_string(text, i) if text[i] == '"' else i + 1
+        if text[i] not in " \t\r\n":
+            out.append(text[i:close])
+        i = close
+    return "".join(out)
+
+
 def indent(text: str, step: str = "    ") -> str:
     """A JSON document laid out over lines, its strings, numbers and the order of its keys untouched."""
     out: list[str] = []

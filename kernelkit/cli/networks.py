@@ -8,6 +8,7 @@ from kernelkit.cli.containers import labels
 from kernelkit.cli.flags import BOOL, FILTER, INT, LIST, MAP, STRING, STRINGS, Command, Flag
 from kernelkit.cli.http import ApiError
 from kernelkit.cli.jsontext import encode
+from kernelkit.cli.networking import empty_endpoint
 from kernelkit.cli.output import Failure, complain, say
 from kernelkit.cli.table import FORMAT_HELP, Column, print_list
 from kernelkit.cli.values import check_label, filters, is_address, mapping
@@ -56,7 +57,6 @@ def create(options: Options) -> int:
     subnets = address_plan(options)
     body: dict[str, Any] = {
         "Name": options.arguments[0],
-        "CheckDuplicate": True,
         "Driver": options.text("driver"),
         "Scope": options.text("scope"),
         "IPAM": {
@@ -75,7 +75,10 @@ def create(options: Options) -> int:
     for flag, key in (("ipv4", "EnableIPv4"), ("ipv6", "EnableIPv6")):
         if flag in options.given:
             body[key] = options.on(flag)
-    answer = connect().post("/networks/create", None, body)
+    client = connect()
+    if not client.at_least(44):
+        body["CheckDuplicate"] = True  # newer engines always do
+    answer = client.post("/networks/create", None, body)
     if answer.get("Warning"):
         complain(f"WARNING: {answer['Warning']}")
     say(answer["Id"])
@@ -162,10 +165,11 @@ def join(options: Options) -> int:
     body = {
         "Container": container,
         "EndpointConfig": {
-            "IPAMConfig": addresses or None,
+            **empty_endpoint(),
+            "IPAMConfig": addresses,
             "Links": options.many("link") or None,
             "Aliases": options.many("alias") or None,
-            "DriverOpts": mapping(options.many("driver-opt")) or None,
+            "DriverOpts": mapping(options.many("driver-opt")),
             "GwPriority": options.number("gw-priority"),
         },
     }

@@ -58,7 +58,7 @@ def run(options: Options) -> int:
 
 def create_only(options: Options) -> int:
     """Create a container and print its ID."""
-    say(create(connect(), options, prefix=""))
+    say(create(connect(), options, verb="create"))
     return 0
 
 
@@ -72,24 +72,31 @@ def failed(message: str) -> Failure:
     return _helpful(message, code)
 
 
-def _helpful(message: str, code: int = CANNOT_RUN) -> Failure:
-    return Failure(f"{PROGRAM}: {message}\n\nRun '{PROGRAM} run --help' for more information", code)
+def _helpful(message: str, code: int = CANNOT_RUN, verb: str = "run") -> Failure:
+    return Failure(f"{PROGRAM}: {message}\n\nRun '{PROGRAM} {verb} --help' for more information", code)
 
 
-def create(client: Client, options: Options, prefix: str = PROGRAM) -> str:
-    """Create the container, pulling its image if need be; its ID. Warnings go to standard error."""
+def create(client: Client, options: Options, verb: str = "run") -> str:
+    """Create the container, pulling its image if need be; its ID. Warnings go to standard error.
+
+    Words that contradict each other end either verb with 125; what only the image's name or the engine shows
+    to be wrong ends `create` with 1.
+    """
     refuse(options, client.version[1])
     image, *command = options.arguments
     pull = options.text("pull")
     try:
         if pull not in ("always", "missing", "never", ""):
             raise ValueError(f'invalid pull option: \'{pull}\': must be one of "always", "missing" or "never"')
-        check(image.removeprefix("sha256:") if _is_id(image) else image)
         rows, columns = terminal.size(1) if options.on("tty") else (0, 0)
         body = create_body(options, image, command, [rows, columns])
     except ValueError as error:
-        raise (_helpful(str(error)) if prefix else Failure(str(error))) from None
-    cidfile = _reserve(options.text("cidfile"), prefix)
+        raise _helpful(str(error), verb=verb) from None
+    try:
+        check(image.removeprefix("sha256:") if _is_id(image) else image)
+    except ValueError as error:
+        raise (_helpful(str(error)) if verb == "run" else Failure(str(error))) from None
+    cidfile = _reserve(options.text("cidfile"), verb)
     try:
         answer = _create(client, options, body, image, pull)
     except BaseException:
@@ -133,7 +140,7 @@ def _pull(client: Client, image: str, options: Options) -> None:
     pull(client, with_tag(image), options.text("platform"), fd=2, quiet=options.on("quiet"))
 
 
-def _reserve(path: str, prefix: str) -> str:
+def _reserve(path: str, verb: str) -> str:
     """Take the file for the ID before anything is made, so that two runs never share it."""
     if not path:
         return ""
@@ -145,7 +152,7 @@ def _reserve(path: str, prefix: str) -> str:
         message = f"failed to create the container ID file: open {path}: {(error.strerror or '').lower()}"
     else:
         return path
-    raise failed(message) if prefix else Failure(message)
+    raise failed(message) if verb == "run" else Failure(message)
 
 
 def _stay(client: Client, container: str, options: Options, attached: list[str], *, stdin: bool, keys: bytes) -> int:

@@ -455,8 +455,10 @@ def _index(value: Any, *keys: Any) -> Any:
 
 
 def _length(value: Any) -> int:
+    if value is None:
+        return 0  # in Go's structs a list that is not there is an empty one
     if not isinstance(value, dict | list | str):
-        raise ValueError(f"len of type {gotext.type_name(value)}" if value is not None else "len of nil pointer")
+        raise ValueError(f"len of type {gotext.type_name(value)}")
     return len(value.encode() if isinstance(value, str) else value)
 
 

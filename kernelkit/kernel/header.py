@@ -6,12 +6,13 @@ import os
 import stat
 import zlib
 
-from kernelkit.kernel.tar import BLOCK, BLOCK_DEVICE, CHARACTER
+from kernelkit.kernel.tar import BLOCK, BLOCK_DEVICE, CHARACTER, REGULAR
 
 END = bytes(2 * BLOCK)
 _LARGEST = 0o77777777777  # what eleven octal digits hold
 _LARGEST_OWNER = 0o7777777
 # No names of owners, no device, no prefix.
+_NO_LINK = bytes(100)
 _PLAIN_END = b"ustar\x0000" + bytes(64) + b"0000000\x000000000\x00" + bytes(167)
 
 
@@ -61,6 +62,26 @@ def header(
     records = b"".join(_record(key, value) for key, value in sorted(extended.items()))
     first = _block(b"PaxHeaders/" + short[:80], b"x", 0o644, 0, 0, len(records), 0, b"", 0, 0, b"")
     return first + records + bytes(-len(records) % BLOCK) + block
+
+
+def file_header(name: bytes, status: os.stat_result, xattrs: dict[bytes, bytes]) -> bytes:
+    """A regular file's header: the same as `header`, said faster where there is nothing special about it."""
+    when = status.st_mtime_ns // 1_000_000_000
+    uid, gid, size = status.st_uid, status.st_gid, status.st_size
+    if (
+        xattrs
+        or len(name) > 100
+        or not name.isascii()
+        or uid > _LARGEST_OWNER
+        or gid > _LARGEST_OWNER
+        or size > _LARGEST
+        or not 0 <= when <= _LARGEST
+    ):
+        return header(name, REGULAR, status, size=size, xattrs=xattrs)
+    block = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0        0%b%b" % (
+        name.ljust(100, b"\0"), status.st_mode & 0o7777, uid, gid, size, when, _NO_LINK, _PLAIN_END
+    )  # fmt: skip
+    return b"%b%06o\0 %b" % (block[:148], (zlib.adler32(block) & 0xFFFF) - 1, block[156:])
 
 
 def padding(size: int) -> bytes:

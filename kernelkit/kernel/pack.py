@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kernelkit.kernel import view
-from kernelkit.kernel.header import END, header, padding
+from kernelkit.kernel.header import END, file_header, header
 from kernelkit.kernel.mirror import Mirror, write
 from kernelkit.kernel.tar import BLOCK, BLOCK_DEVICE, CHARACTER, DIRECTORY, FIFO, LINK, REGULAR, SYMLINK
 from kernelkit.kernel.view import Parts
@@ -32,6 +32,7 @@ _KINDS = {
     stat.S_IFBLK: BLOCK_DEVICE,
     stat.S_IFIFO: FIFO,
 }
+_PADDING = bytes(BLOCK)
 _NOT_OURS = (*view.OVERLAYS, "security.selinux")
 
 Made = frozenset[bytes]
@@ -237,21 +238,22 @@ class _Packer:
             listed = _listed(fd)
             xattrs = _xattrs(fd, listed) if listed else {}
             left = size = status.st_size
-            self._add(header(full, REGULAR, status, size=size, xattrs=xattrs))
+            self._add(file_header(full, status, xattrs))
             if self.mirror:
                 copy = self.mirror.file(name, status, xattrs)
             while left:
-                part = os.read(fd, min(left, PIECE))
+                part = os.read(fd, left if left < PIECE else PIECE)
                 if not part:  # it has become shorter since; the header has been written
                     part = bytes(min(left, PIECE))
                 if copy >= 0:
                     write(copy, part)
-                self._add(part)
+                self._parts.append(part)
+                self._size += len(part)
                 left -= len(part)
                 if self._size >= PIECE:
                     yield self.rest()
             if size % BLOCK:
-                self._add(padding(size))
+                self._parts.append(_PADDING[size % BLOCK :])
             if self.mirror:
                 self.mirror.written(copy, status)
         finally:

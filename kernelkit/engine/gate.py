@@ -17,6 +17,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from kernelkit.errors import KernelkitError, OperationFailed
 from kernelkit.trace import Ledger, Step
 
 GLANCE = 0.002  # seconds between two looks into the ledger of a start that nobody stops
+SETTLING = 0.2  # seconds for the end of a step to be noted
 LONGEST_LINE = 4096  # bytes of what a client has to say
 
 Json = dict[str, Any]
@@ -123,7 +125,7 @@ class Gate:
 
     def ask(self, seq: int, pid: int = 0) -> bool:
         """Before operation number `seq`, about to be performed by `pid`: False to leave it out; raises Aborted."""
-        self._tell()
+        self._tell_before(seq)
         if not self._stepping:
             return True
         self._onlooker.say({"about": seq, "pid": pid})
@@ -167,6 +169,14 @@ class Gate:
             # What the engine did after the program had begun is in the record alone.
             for step in self._record.since_start()[len(self._steps) :]:
                 self._onlooker.say({"step": step})
+
+    def _tell_before(self, seq: int) -> None:
+        """Tell of all steps before this one; a clone's end is noted by the parent, a moment after its child goes on."""
+        until = time.monotonic() + SETTLING
+        self._tell()
+        while self._told < seq - 1 and time.monotonic() < until:
+            time.sleep(GLANCE)
+            self._tell()
 
     def _tell(self) -> None:
         """Tell of the operations that have ended since the last time."""

@@ -62,7 +62,12 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         # Without the numbers of mounts and devices, which no two mounts share.
         "mounts": [" ".join([m[3], m[4], m[5], *m[m.index("-") + 1 :]]) for m in mounts],
         "hostname": in_host(kk, *enter, "-u", "hostname"),
-        "links": [(x["ifname"], x.get("address"), x["operstate"], x["flags"], x.get("link_netnsid")) for x in links],
+        # The bridge's carrier comes and goes with the containers at it.
+        "links": [
+            (x["ifname"], x.get("address"), x["operstate"], x["flags"], x.get("link_netnsid"))
+            for x in links
+            if x["ifname"] != "kk0"
+        ],
         "addresses": [[(a["local"], a["prefixlen"], a["scope"]) for a in x["addr_info"]] for x in links],
         "routes": json.loads(in_host(kk, *enter, "-n", "ip", "-j", "route", "show", "table", "all")),
         "ports": [(p["ifname"], p["operstate"], p["linkinfo"]["info_slave_data"]["hairpin"]) for p in ports],

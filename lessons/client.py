@@ -45,10 +45,13 @@ class EngineError(LessonError):
 
 
 class StartFailed(LessonError):
-    """The kernel refused an operation of a start; `left_out` are the steps that were left out on request."""
+    """The kernel refused an operation of a start; `left_out` are the steps that were left out on request.
+
+    Docker puts a sentence before what was refused, and a word behind it; a student is told what was refused.
+    """
 
     def __init__(self, message: str, left_out: Sequence[Json]) -> None:
-        super().__init__(message)
+        super().__init__(message.rpartition("OCI runtime create failed: ")[2].partition(": unknown")[0])
         self.left_out = tuple(left_out)
 
 

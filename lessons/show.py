@@ -35,7 +35,13 @@ def _style() -> str:
 
 def problem(message: str) -> Shown:
     """Something went wrong, in one line that says what would help."""
-    return Shown(f'<p class="problem" role="alert">{escape(message)}</p>', message)
+    return Shown(f'<p class="problem" role="alert">{prose(message)}</p>', message)
+
+
+def prose(text: str) -> str:
+    """Text as HTML, with `words like this` as code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
 
 
 def ours(error: Exception) -> str:

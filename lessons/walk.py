@@ -138,8 +138,8 @@ class Walk:
 
     def _perform(self, number: int) -> None:
         stepper = self._stepper
-        if stepper is None:
-            raise LessonError("this walk was closed: run its cell again")
+        if stepper is None or (stepper.ended and not stepper.pid):
+            raise LessonError("this walk has ended: run its cell again")
         by_number = {step["seq"]: step for step in stepper.plan}
         while stepper.about and self._order.get(by_number[stepper.about]["stage"], 0) <= number:
             stepper.next()

@@ -71,17 +71,12 @@ def _try(
             with engine.stepping(container, left_out, step=False) as stepper:
                 missing = _shell(stepper.left_out)
         except StartFailed as error:
-            return ["no container" for _ in probes], (_shell(error.left_out), _refusal(str(error)))
+            return ["no container" for _ in probes], (_shell(error.left_out), str(error))
         known = engine.get(f"/containers/{container}/json")
         seen = Seen(engine, container, look(engine, run.image, container), _ports(known["NetworkSettings"]["Ports"]))
         return [probe.ask(seen) for probe in probes], (missing, "")
     finally:
         remove(engine, run.name)
-
-
-def _refusal(message: str) -> str:
-    """What the kernel refused, without the words that Docker puts before it."""
-    return message.rpartition("OCI runtime create failed: ")[2].partition(": unknown")[0]
 
 
 def _shell(steps: Sequence[Json]) -> tuple[str, ...]:

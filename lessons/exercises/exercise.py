@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from lessons.client import LessonError
-from lessons.show import Shown, ours
+from lessons.show import Shown, ours, prose
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Exercise:
     def show(self) -> Shown:
         """What is to be done."""
         paragraphs = [part.strip() for part in self.task.strip().split("\n\n")]
-        html = f"<h3>{escape(self.title)}</h3>" + "".join(f"<p>{_code(part)}</p>" for part in paragraphs)
+        html = f"<h3>{escape(self.title)}</h3>" + "".join(f"<p>{prose(part)}</p>" for part in paragraphs)
         return Shown(f'<div class="exercise">{html}</div>', f"{self.title}\n\n{self.task.strip()}")
 
     def check(self, answer: Any) -> Checked:
@@ -103,12 +103,12 @@ def _text(verdict: Verdict, praise: str) -> str:
 
 def _html(verdict: Verdict, praise: str) -> str:
     if verdict.problem:
-        return f'<div class="exercise"><h3>Not yet</h3><p class="problem">{_code(verdict.problem)}</p></div>'
+        return f'<div class="exercise"><h3>Not yet</h3><p class="problem">{prose(verdict.problem)}</p></div>'
     rows = "".join(_row(claim) for claim in verdict.claims)
     done = f'<div class="terminal"><pre>{escape(chr(10).join(verdict.shell))}</pre></div>' if verdict.shell else ""
-    last = f'<p class="praise">{_code(praise)}</p>' if verdict.passed else ""
+    last = f'<p class="praise">{prose(praise)}</p>' if verdict.passed else ""
     if verdict.hint and not verdict.passed:
-        last = f'<p class="watch"><b>Hint.</b> {_code(verdict.hint)}</p>'
+        last = f'<p class="watch"><b>Hint.</b> {prose(verdict.hint)}</p>'
     head = "<tr><th></th><th></th><th>seen in the kernel</th><th>hoped for</th></tr>"
     title = "It works" if verdict.passed else "Not yet"
     said = f"<p>Your plan, in shell:</p>{done}" if done else ""
@@ -118,10 +118,4 @@ def _html(verdict: Verdict, praise: str) -> str:
 def _row(claim: Claim) -> str:
     mark, word = ("✓", "holds") if claim.holds else ("✗", "fails")
     cells: Sequence[str] = (claim.about, claim.saw, claim.hoped)
-    return f'<tr class="{word}"><td>{mark}</td>{"".join(f"<td>{_code(cell)}</td>" for cell in cells)}</tr>'
-
-
-def _code(text: str) -> str:
-    """Escaped, with `words like this` as code."""
-    parts = escape(text).split("`")
-    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+    return f'<tr class="{word}"><td>{mark}</td>{"".join(f"<td>{prose(cell)}</td>" for cell in cells)}</tr>'

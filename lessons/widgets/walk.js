@@ -139,7 +139,7 @@ function render({ model, el }) {
 
   function problem() {
     part("problem").hidden = !model.get("problem");
-    part("problem").textContent = model.get("problem");
+    part("problem").innerHTML = prose(model.get("problem"));
   }
 
   model.on("change:page", draw);

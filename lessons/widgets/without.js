@@ -3,6 +3,8 @@
 const escape = (text) =>
   String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 
+const prose = (text) => escape(text).replace(/`([^`]+)`/g, "<code>$1</code>");
+
 const table = (r) => `
   <table class="claims">
     <tr><th></th><th>with everything</th><th>without ${escape(r.title)}</th></tr>
@@ -50,7 +52,7 @@ function render({ model, el }) {
   };
   const problem = () => {
     part("problem").hidden = !model.get("problem");
-    part("problem").textContent = model.get("problem");
+    part("problem").innerHTML = prose(model.get("problem"));
   };
   model.on("change:result", draw);
   model.on("change:busy", choices);

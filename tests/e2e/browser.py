@@ -106,7 +106,7 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def open_notebook(browser: Browser, lab: Lab, *, width: int = 1280, height: int = 900) -> Page:
+def open_notebook(browser: Browser, lab: Lab, *, width: int = 1280, height: int = 1500) -> Page:
     """The notebook in a page, its kernel ready."""
     page = browser.new_page(viewport={"width": width, "height": height})
     page.goto(lab.url)

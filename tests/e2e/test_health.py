@@ -1,0 +1,83 @@
+"""Health checks as Docker's: a container that says how it is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import Kernelkit
+
+EVERY = ["--health-interval", "100ms", "--health-retries", "2"]
+
+
+@pytest.fixture
+def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
+    yield shared_kk
+    if names := shared_kk.docker("ps", "-aq").stdout.split():
+        shared_kk.docker("rm", "-f", "-v", *names)
+
+
+def health(kk: Kernelkit, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kk.docker("inspect", "-f", "{{json .State.Health}}", name).stdout)
+    return found
+
+
+def becomes(kk: Kernelkit, name: str, status: str) -> bool:
+    until = time.monotonic() + 10
+    while health(kk, name)["Status"] != status:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_container_becomes_healthy_and_unhealthy_and_healthy_again(kk: Kernelkit) -> None:
+    command = ["--health-cmd", "echo checked; test -e /tmp/well", *EVERY]
+    since = str(time.time())
+    kk.docker("run", "-d", "--name", "h1", *command, "busybox", "sleep", "1000")
+    assert health(kk, "h1")["Status"] == "starting"
+    assert becomes(kk, "h1", "unhealthy")
+    assert "(unhealthy)" in kk.docker("ps").stdout
+    assert kk.docker("ps", "-q", "--filter", "health=unhealthy").stdout
+    kk.docker("exec", "h1", "touch", "/tmp/well")
+    assert becomes(kk, "h1", "healthy")
+    found = health(kk, "h1")
+    assert found["FailingStreak"] == 0
+    assert len(found["Log"]) <= 5
+    assert (found["Log"][-1]["ExitCode"], found["Log"][-1]["Output"]) == (0, "checked\n")
+    assert found["Log"][-1]["Start"] < found["Log"][-1]["End"]
+    wanted = ["--since", since, "--until", str(time.time()), "--filter", "event=health_status"]
+    said = kk.docker("events", *wanted, "--format", "{{.Action}}").stdout.splitlines()
+    assert said[:2] == ["health_status: unhealthy", "health_status: healthy"]
+    kk.docker("stop", "-t", "0", "h1")
+    assert health(kk, "h1")["Status"] == "unhealthy"
+
+
+def test_in_the_start_period_failures_do_not_count(kk: Kernelkit) -> None:
+    period = ["--health-cmd", "false", "--health-start-period", "1h", "--health-start-interval", "50ms", *EVERY]
+    kk.docker("run", "-d", "--name", "h2", *period, "busybox", "sleep", "1000")
+    until = time.monotonic() + 5
+    while len(health(kk, "h2")["Log"]) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    found = health(kk, "h2")
+    assert (found["Status"], found["FailingStreak"]) == ("starting", 0)
+    assert len(found["Log"]) >= 3
+
+
+def test_a_check_that_takes_too_long_is_ended(kk: Kernelkit) -> None:
+    slow = ["--health-cmd", "sleep 555", "--health-timeout", "200ms", "--health-interval", "100ms"]
+    kk.docker("run", "-d", "--name", "h3", *slow, "--health-retries", "1", "busybox", "sleep", "1000")
+    assert becomes(kk, "h3", "unhealthy")
+    found = health(kk, "h3")["Log"][-1]
+    assert (found["ExitCode"], found["Output"]) == (-1, "Health check exceeded timeout (200ms)")
+    time.sleep(0.2)
+    assert kk.docker("top", "h3").stdout.count("sleep 555") <= 1
+
+
+def test_no_healthcheck_means_none(kk: Kernelkit) -> None:
+    kk.docker("run", "-d", "--name", "h4", "--no-healthcheck", "busybox", "sleep", "1000")
+    assert "Health" not in json.loads(kk.docker("inspect", "h4").stdout)[0]["State"]

@@ -7,7 +7,7 @@ import os
 from kernelkit.cli import progress
 from kernelkit.cli.changes import check_output, refuse_terminal, write_archive
 from kernelkit.cli.connect import connect
-from kernelkit.cli.flags import BOOL, LIST, STRING, STRINGS, Command, Flag
+from kernelkit.cli.flags import BOOL, LIST, STRING, Command, Flag
 from kernelkit.cli.http import PIECE
 from kernelkit.cli.names import check, familiar, platform_json, split
 from kernelkit.cli.output import Failure
@@ -28,8 +28,8 @@ def save(options: Options) -> int:
     refuse_terminal(path)
     check_output(path, "failed to save image")
     query: dict[str, Any] = {"names": options.arguments}
-    if options.many("platform"):
-        query["platform"] = [platform_json(text) for text in options.many("platform")]
+    if options.text("platform"):
+        query["platform"] = platform_json(options.text("platform"))
     write_archive(connect().request("GET", "/images/get", query).pieces(), path)
     return 0
 
@@ -42,8 +42,8 @@ def load(options: Options) -> int:
     fd = _open(path) if path else 0
     quiet = options.on("quiet") or not os.isatty(1)
     query: dict[str, Any] = {"quiet": quiet}
-    if options.many("platform"):
-        query["platform"] = [platform_json(text) for text in options.many("platform")]
+    if options.text("platform"):
+        query["platform"] = platform_json(options.text("platform"))
     try:
         answer = connect().request("POST", "/images/load", query, pieces(fd), {"Content-Type": "application/x-tar"})
         if answer.headers.get("content-type", "").startswith("application/json"):
@@ -105,7 +105,7 @@ SAVE = Command(
     save,
     "[OPTIONS] IMAGE [IMAGE...]",
     "Save one or more images to a tar archive (streamed to STDOUT by default)",
-    (Flag("output", STRING, "Write to a file, instead of STDOUT", "o"), Flag("platform", STRINGS, PLATFORM)),
+    (Flag("output", STRING, "Write to a file, instead of STDOUT", "o"), Flag("platform", STRING, PLATFORM)),
     least=1,
     most=None,
 )
@@ -115,7 +115,7 @@ LOAD = Command(
     "Load an image from a tar archive or STDIN",
     (
         Flag("input", STRING, "Read from tar archive file, instead of STDIN", "i"),
-        Flag("platform", STRINGS, PLATFORM),
+        Flag("platform", STRING, PLATFORM),
         Flag("quiet", BOOL, "Suppress the load output", "q"),
     ),
 )

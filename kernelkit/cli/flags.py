@@ -44,6 +44,7 @@ class Kind:
 BOOL = Kind("", parse_bool)
 STRING = Kind("string")
 INT = Kind("int", parse_int)
+UINT = Kind("uint", parse_int)
 UINT16 = Kind("uint16", parse_uint16)
 DECIMAL = Kind("decimal", parse_decimal)
 BYTES = Kind("bytes", parse_size)

@@ -168,6 +168,8 @@ def refuse(options: Options, minor: int) -> None:
         for name in WINDOWS
         if name in options.given
     ]
+    if "kernel-memory" in options.given:
+        lines.append('"--kernel-memory" is not supported: no kernel since Linux 5.4 has this limit; use --memory')
     lines += [
         f'"--{name}" requires API version 1.{since}, but the Docker daemon API version is 1.{minor}'
         for name, since in SINCE.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernelkit.cli import mounts, networking
-from kernelkit.cli.flags import BOOL, BYTES, DECIMAL, DURATION, INT, LIST, MAP, STRING, SWAP, UINT16, Flag, Kind
+from kernelkit.cli.flags import BOOL, BYTES, DECIMAL, DURATION, INT, LIST, MAP, STRING, SWAP, UINT, UINT16, Flag, Kind
 from kernelkit.cli.values import (
     check_address,
     check_device_rule,
@@ -73,7 +73,7 @@ LIMITS = (
     Flag("device-write-bps", LIST, "Limit the rate of writing to a device, in bytes a second", check=check_rate),
     Flag("device-write-iops", LIST, "Limit the rate of writing to a device, in operations a second", check=check_rate),
     Flag("io-maxbandwidth", BYTES, "Maximum I/O bandwidth of the system drive (Windows only)"),
-    Flag("io-maxiops", INT, "Maximum operations a second of the system drive (Windows only)"),
+    Flag("io-maxiops", UINT, "Maximum operations a second of the system drive (Windows only)"),
     Flag("kernel-memory", BYTES, "Limit of kernel memory (no longer in any kernel)"),
     Flag("memory", BYTES, "Limit of memory", "m"),
     Flag("memory-reservation", BYTES, "Soft limit of memory"),

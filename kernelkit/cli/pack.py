@@ -48,8 +48,11 @@ def _entry(file: str, name: str, seen: dict[tuple[int, int], str]) -> tarfile.Ta
         archive.fileobj.close()
     if entry is None:
         return None
+    found = os.lstat(file)
+    # As text, for a float cannot hold a time to the nanosecond.
+    seconds, rest = divmod(found.st_mtime_ns, 1_000_000_000)
+    entry.pax_headers = {"mtime": f"{seconds}.{rest:09d}"}
     if entry.isreg():
-        found = os.lstat(file)
         key = (found.st_dev, found.st_ino)
         if found.st_nlink > 1 and key in seen:
             entry.type, entry.linkname, entry.size = tarfile.LNKTYPE, seen[key], 0

@@ -137,5 +137,6 @@ def _own(path: str, entry: tarfile.TarInfo, *, owners: bool) -> None:
 
 
 def _date(path: str, entry: tarfile.TarInfo) -> None:
-    nanoseconds = int(entry.mtime * 1e9)
+    seconds, _, fraction = entry.pax_headers.get("mtime", str(int(entry.mtime))).partition(".")
+    nanoseconds = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
     os.utime(path, ns=(nanoseconds, nanoseconds), follow_symlinks=False)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from kernelkit.engine import checks, mountpoints, names, settings
+from kernelkit.engine import checks, copyup, mountpoints, names, settings
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, new_id, now
 from kernelkit.errors import Conflict, InvalidRequest, NotFound
@@ -49,6 +49,7 @@ def create(engine: Engine, name: str, body: Json, platform: str = "") -> Contain
     )
     os.makedirs(engine.folder(identity), mode=0o710)
     try:
+        copyup.fill(engine, container, image)
         _register(engine, container)
     except BaseException:
         shutil.rmtree(engine.folder(identity), ignore_errors=True)
@@ -153,6 +154,8 @@ def endpoint(name: str, wish: Json) -> Json:
         raise InvalidRequest(
             "user specified IP address is supported on user defined networks only", "make one with `network create`"
         )
+    if addresses.get("LinkLocalIPs"):
+        raise InvalidRequest("'--link-local-ip' (LinkLocalIPs) is not supported by kernelkit")
     if wish.get("Aliases") and name in ("bridge", "host", "none"):
         raise InvalidRequest("network-scoped alias is supported only for containers in user defined networks")
     return {

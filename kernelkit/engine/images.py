@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,7 +43,7 @@ def listing(engine: Engine, filters: Filters, *, everything: bool = False, share
         if filters.get("reference") and not any(_named(image, pattern) for pattern in filters["reference"]):
             continue
         if labels_match(_config(image).get("Labels"), filters):
-            found.append(_summary(engine, image, shared=shared))
+            found.append(_summary(engine, image, filters.get("reference", ()), shared=shared))
     return found
 
 
@@ -191,12 +191,13 @@ def containers(engine: Engine, image: Image) -> int:
 # inside -----------------------------------------------------------------------------------------------------------
 
 
-def _summary(engine: Engine, image: Image, *, shared: bool) -> Json:
+def _summary(engine: Engine, image: Image, patterns: Sequence[str], *, shared: bool) -> Json:
+    """Docker's `ImageSummary`; with patterns it tells of those names only that match one."""
     return {
         "Id": image.id,
         "ParentId": image.parent,
-        "RepoTags": list(image.tags),
-        "RepoDigests": list(image.digests),
+        "RepoTags": [name for name in image.tags if not patterns or any(_fits(name, p) for p in patterns)],
+        "RepoDigests": list(image.digests) if not patterns else [],
         "Created": _seconds(image.created),
         "Size": image.size,
         "SharedSize": _shared(engine, image) if shared else -1,
@@ -237,12 +238,19 @@ def _between(engine: Engine, images: Iterable[Image], filters: Filters) -> list[
 
 
 def _named(image: Image, pattern: str) -> bool:
-    """Whether a name of it matches `repository[:tag]` with `*`; without a tag, any."""
-    for name in image.tags:
-        repository = name.rpartition(":")[0]
-        if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(repository, pattern):
-            return True
-    return False
+    """Whether a name of it matches."""
+    return any(_fits(name, pattern) for name in image.tags)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a name matches `repository[:tag]` with `*`; without a tag, whatever tag it has."""
+    return _glob(name, pattern) or _glob(name.rpartition(":")[0], pattern)
+
+
+def _glob(name: str, pattern: str) -> bool:
+    """Go's path.Match: `*` stands for anything but a slash."""
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
 
 
 def _parent(engine: Engine, image: Image) -> Image | None:

@@ -15,7 +15,7 @@ LARGEST = 1 << 20  # /etc/passwd is never larger; a hostile one must not fill th
 def read(layers: Sequence[Path], path: str) -> str:
     """The text of a regular file, from the topmost of `layers` (given top first) that knows it; "" when none does."""
     for layer in layers:
-        if _hidden(layer, path):
+        if is_hidden(layer, path):
             return ""
         try:
             fd = open_in_root(os.fspath(layer), path, os.O_RDONLY | os.O_NONBLOCK)
@@ -30,7 +30,7 @@ def read(layers: Sequence[Path], path: str) -> str:
     return ""
 
 
-def _hidden(layer: Path, path: str) -> bool:
+def is_hidden(layer: Path, path: str) -> bool:
     """Whether this layer says that the file, or a directory on the way to it, is gone: a whiteout."""
     here = layer
     for part in path.strip("/").split("/"):

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from kernelkit.engine.engine import Engine
@@ -22,14 +23,17 @@ from kernelkit.kernel.view import Parts
 CHANGED, ADDED, DELETED = 0, 1, 2  # Docker's numbers for C, A and D
 
 # What every container gets mounted; Docker keeps the places for that in a sheet of their own.
-MOUNT_POINTS = frozenset((b"/proc", b"/sys", b"/dev", b"/etc/resolv.conf", b"/etc/hostname", b"/etc/hosts"))
+MOUNT_POINTS = frozenset(("/proc", "/sys", "/dev", "/etc/resolv.conf", "/etc/hostname", "/etc/hosts"))
+
+
+_NAME = attrgetter("name")
 
 
 class Change(NamedTuple):
-    """One line of `docker diff`: `kind` is one of the three numbers."""
+    """One line of `docker diff`: `kind` is one of the three numbers, `path` as os.fsdecode gives it."""
 
     kind: int
-    path: bytes
+    path: str
 
 
 def changes(engine: Engine, container: Container) -> Iterator[Change]:
@@ -49,7 +53,7 @@ def below(engine: Engine, container: Container) -> list[str]:
     return [os.fspath(layer) for layer in reversed(image.layers)]
 
 
-def compare(upper: str, lower: Sequence[str], made: frozenset[bytes] = MOUNT_POINTS) -> Iterator[Change]:
+def compare(upper: str, lower: Sequence[str], made: frozenset[str] = MOUNT_POINTS) -> Iterator[Change]:
     """What the upper directory of an overlay changes in the lower ones, given from the top, by path.
 
     Empty files and directories at the paths in `made` count as not there. Raises OSError.
@@ -62,45 +66,64 @@ def compare(upper: str, lower: Sequence[str], made: frozenset[bytes] = MOUNT_POI
 class _Level:
     """A directory on the way down: its path, its descriptor, what is below it, and what of it is still to be seen."""
 
-    path: bytes
+    path: str
     upper: int
     lower: Parts
-    entries: Iterator[tuple[bytes, os.DirEntry[str]]]
+    entries: Iterator[os.DirEntry[str]]
 
 
 class _Walk:
     """Down one tree beside another; not recursive, for a tree may be deeper than Python goes."""
 
-    def __init__(self, made: frozenset[bytes]) -> None:
+    def __init__(self, made: frozenset[str]) -> None:
         self._made = made
         self._levels: list[_Level] = []
-        self._unsaid: list[bytes] = []  # directories on the way down that are told when something in them is
+        self._unsaid: list[str] = []  # directories on the way down that are told when something in them is
 
     def tree(self, upper: int, lower: Parts) -> Iterator[Change]:
         """Everything that is different below the two, a directory before what is in it."""
-        self._levels.append(_Level(b"", os.dup(upper), tuple(map(os.dup, lower)), iter(_sorted(upper))))
+        self._levels.append(_Level("", os.dup(upper), tuple(map(os.dup, lower)), iter(_sorted(upper))))
         try:
             while self._levels:
                 level = self._levels[-1]
-                pair = next(level.entries, None)
-                if pair is None:
+                yield from self._beside(level) if level.lower else self._alone(level)
+                if self._levels[-1] is level:
                     yield from self._leave(level)
-                    continue
-                name, entry = pair
-                full = level.path + b"/" + name
-                if full in self._made and _is_empty(entry):
-                    continue
-                before = view.look(level.lower, name) if level.lower else None
-                if before:
-                    yield from self._both(level, name, full, entry, *before)
-                else:
-                    yield from self._added(level, name, full, entry)
         finally:
             for level in self._levels:
                 view.close((level.upper, *level.lower))
 
+    def _beside(self, level: _Level) -> Iterator[Change]:
+        """What is different in a directory that has something below it, as far as the next one in it."""
+        for entry in level.entries:
+            name = entry.name
+            full = f"{level.path}/{name}"
+            if full in self._made and _is_empty(entry):
+                continue
+            before = view.look(level.lower, name)
+            yield from (
+                self._both(level, name, full, entry, *before) if before else self._added(level, name, full, entry)
+            )
+            if self._levels[-1] is not level:
+                return
+
+    def _alone(self, level: _Level) -> Iterator[Change]:
+        """The same where nothing is below, so nothing has to be compared."""
+        path, unsaid = level.path, self._unsaid
+        for entry in level.entries:
+            name = entry.name
+            full = f"{path}/{name}"
+            if not unsaid and entry.is_file(follow_symlinks=False) and full not in self._made:
+                yield Change(ADDED, full)
+                continue
+            if full in self._made and _is_empty(entry):
+                continue
+            yield from self._added(level, name, full, entry)
+            if self._levels[-1] is not level:
+                return
+
     def _both(
-        self, level: _Level, name: bytes, full: bytes, entry: os.DirEntry[str], old: os.stat_result, part: int
+        self, level: _Level, name: str, full: str, entry: os.DirEntry[str], old: os.stat_result, part: int
     ) -> Iterable[Change]:
         now = entry.stat(follow_symlinks=False)
         if view.is_whiteout(now):
@@ -113,7 +136,7 @@ class _Walk:
             self._enter(level, name, full, view.enter(level.lower, name, part))
         return said
 
-    def _added(self, level: _Level, name: bytes, full: bytes, entry: os.DirEntry[str]) -> Iterable[Change]:
+    def _added(self, level: _Level, name: str, full: str, entry: os.DirEntry[str]) -> Iterable[Change]:
         if entry.is_dir(follow_symlinks=False):
             said = self._say(ADDED, full) if full not in self._made else ()
             self._enter(level, name, full, ())
@@ -122,7 +145,7 @@ class _Walk:
             return self._say(ADDED, full)
         return ()
 
-    def _enter(self, level: _Level, name: bytes, full: bytes, lower: Parts) -> None:
+    def _enter(self, level: _Level, name: str, full: str, lower: Parts) -> None:
         try:
             (fd,) = view.enter((level.upper,), name)
         except BaseException:
@@ -134,21 +157,21 @@ class _Walk:
         if level.lower and view.is_opaque(level.upper):
             for name, _ in view.names(level.lower):
                 if not _has(level.upper, name):
-                    yield from self._say(DELETED, level.path + b"/" + name)
+                    yield from self._say(DELETED, f"{level.path}/{os.fsdecode(name)}")
         if self._unsaid and self._unsaid[-1] == level.path:
             self._unsaid.pop()
         self._levels.pop()
         view.close((level.upper, *level.lower))
 
-    def _say(self, kind: int, path: bytes) -> Iterable[Change]:
+    def _say(self, kind: int, path: str) -> Iterable[Change]:
         said = [Change(CHANGED, parent) for parent in self._unsaid]
         self._unsaid.clear()
         return [*said, Change(kind, path)]
 
 
-def _sorted(fd: int) -> list[tuple[bytes, os.DirEntry[str]]]:
+def _sorted(fd: int) -> list[os.DirEntry[str]]:
     with os.scandir(fd) as entries:
-        return sorted(((os.fsencode(entry.name), entry) for entry in entries), key=lambda pair: pair[0])
+        return sorted(entries, key=_NAME)
 
 
 def _differs(old: os.stat_result, now: os.stat_result) -> bool:

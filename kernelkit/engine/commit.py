@@ -28,7 +28,7 @@ KEPT = (
     "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "Healthcheck",
     "OnBuild", "Shell", "ArgsEscaped",
 )  # fmt: skip
-_MOUNT_POINTS = frozenset(os.fsdecode(path.lstrip(b"/")) for path in MOUNT_POINTS)
+_MOUNT_POINTS = frozenset(path.lstrip("/") for path in MOUNT_POINTS)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def close(parts: Parts) -> None:
         os.close(fd)
 
 
-def look(parts: Parts, name: bytes) -> tuple[os.stat_result, int] | None:
+def look(parts: Parts, name: str | bytes) -> tuple[os.stat_result, int] | None:
     """What has that name in a directory of the view: its status, and which of the parts has it; None for nothing."""
     for number, fd in enumerate(parts):
         try:
@@ -50,7 +50,7 @@ def look(parts: Parts, name: bytes) -> tuple[os.stat_result, int] | None:
     return None
 
 
-def enter(parts: Parts, name: bytes, first: int = 0) -> Parts:
+def enter(parts: Parts, name: str | bytes, first: int = 0) -> Parts:
     """The directory of that name in the view, to be closed by the caller; `first` is the topmost part that has it."""
     found: list[int] = []
     try:

@@ -18,7 +18,7 @@ from kernelkit.server.messages import JSON, Answer, Reply, Request, Stream, as_j
 
 TAR = "application/x-tar"
 PATH_STAT = "X-Docker-Container-Path-Stat"
-AT_ONCE = 512  # lines of `diff` in one piece
+AT_ONCE = 2048  # lines of `diff` in one piece
 
 
 def diff(engine: Engine, request: Request) -> Answer:
@@ -29,8 +29,8 @@ def diff(engine: Engine, request: Request) -> Answer:
         before = b"["
         lines: list[dict[str, Any]] = []
         for change in found:
-            # JSON is text: a name that is none is shown with the sign for what cannot be read, as Docker does.
-            lines.append({"Path": change.path.decode("utf-8", "replace"), "Kind": change.kind})
+            # Of a name that is no text, clients show what cannot be read as such a sign.
+            lines.append({"Path": change.path, "Kind": change.kind})
             if len(lines) == AT_ONCE:
                 yield before + _inside(lines)
                 before = b","

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def diff(folder: Path, script: str) -> list[str]:
     mount = f"mount -t overlay none -o lowerdir=two:one,upperdir=upper,workdir=work merged; cd merged; {script}"
     subprocess.run(["unshare", "-m", "sh", "-ec", mount], cwd=folder, check=True)
     found = compare(str(folder / "upper"), [str(folder / "two"), str(folder / "one")])
-    return ["CAD"[change.kind] + " " + change.path.decode() for change in found]
+    return ["CAD"[change.kind] + " " + change.path for change in found]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_a_change_is_told_as_docker_does(folder: Path, script: str, expected: li
         mount = f"mount -t overlay none -o lowerdir=two:one,upperdir=upper,workdir=work merged; cd merged; {script}"
         subprocess.run(["unshare", "-m", "sh", "-ec", mount], cwd=folder, check=True)
         found = compare(str(folder / "upper"), [str(folder / "two"), str(folder / "one")])
-        assert [change.path for change in found] == [b"/new\nline", b"/\xff"]
+        assert [os.fsencode(change.path) for change in found] == [b"/new\nline", b"/\xff"]
     else:
         assert diff(folder, script) == expected
 

@@ -88,7 +88,7 @@ class Layers:
         The same content gives the same layer, whoever made it. Raises BadArchive, OSError.
         """
         perform = (trace or Trace()).perform
-        token = f"{os.urandom(8).hex()}.partial"
+        token = _token()
         directory, archive = self.home / "layers" / token, self.home / "blobs" / "sha256" / token
         for folder in (directory.parent, archive.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ class Layers:
         The same content gives the same layer.  Raises OSError.
         """
         perform = (trace or Trace()).perform
-        token = f"{os.urandom(8).hex()}.partial"
+        token = _token()
         directory, archive = self.home / "layers" / token, self.home / "blobs" / "sha256" / token
         for folder in (directory.parent, archive.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -182,6 +182,17 @@ class Layers:
             return None
         return target
 
+    def sweep(self) -> None:
+        """Throw away what whoever made it did not finish, for nobody else is at work in this home: an engine's start.
+
+        What a pull has received stays, for the next one to go on from.
+        """
+        for path in [*self.home.glob("layers/*.partial"), *self.home.glob("loads/*")]:
+            self.discard(path)
+        for path in self.home.glob("blobs/sha256/*.partial"):
+            if len(path.name) == len(_token()):
+                path.unlink(missing_ok=True)
+
     # --- inside
 
     def _settle(
@@ -207,6 +218,11 @@ class Layers:
 
     def _note(self, diff_id: str) -> Path:
         return self.layer_path(diff_id).with_name(f"{self.layer_path(diff_id).name}.json")
+
+
+def _token() -> str:
+    """A name that nobody else has, for something in the making."""
+    return f"{os.urandom(8).hex()}.partial"
 
 
 def replace(path: Path, content: bytes) -> None:

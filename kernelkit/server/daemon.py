@@ -49,6 +49,7 @@ def main() -> None:
     home = Home.default()
     facts = Facts.load(home)
     engine = Engine(home.path, Store(home.path))
+    engine.store.sweep()
     engine.origin = _serve_embedded(home, facts)
     _leave(facts)
     _join(engine, home, facts)

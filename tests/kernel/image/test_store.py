@@ -205,3 +205,19 @@ def test_what_another_tool_puts_there_does_no_harm(store: Store, tmp_path: Path)
     store.tag("mine", Reference.parse("again"))
     inspected = subprocess.run(["skopeo", "inspect", f"oci:{store.home}:foreign"], capture_output=True)
     assert inspected.returncode == 0
+
+
+def test_what_was_left_half_done_is_swept_away(store: Store) -> None:
+    image = make(store, "kept", {"a": b"a"})
+    received = store.home / "blobs/sha256" / f"{'1' * 64}.partial"
+    unfinished = store.home / "blobs/sha256" / f"{'2' * 16}.partial"
+    for path in (received, unfinished):
+        path.write_text("some of it")
+    for path in (store.home / "layers" / f"{'3' * 16}.partial", store.home / "layers" / f"{'4' * 64}.partial"):
+        path.mkdir()
+    (store.home / "loads" / "5").mkdir(parents=True)
+    store.sweep()
+    assert received.exists()
+    assert not unfinished.exists()
+    assert [path.name for path in (store.home / "layers").iterdir() if path.is_dir()] == [image.layers[0].name]
+    assert not list((store.home / "loads").iterdir())

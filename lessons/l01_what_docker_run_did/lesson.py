@@ -75,6 +75,9 @@ lesson.walk()
 
 The pictures are drawn from the output of ordinary tools. Look for yourself.
 The first cell performs what you have not clicked; it does not turn the page above.
+
+You can do the same in a terminal (File ▸ New ▸ Terminal): `kernelkit shell` makes you root on the practice host,
+`kernelkit exec -it lesson-1 bash` takes you into the container.
 """
 
 # %%

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mmap import mmap
 from typing import Any
 
-from kernelkit.container import cgroup, seccomp_profile, security
+from kernelkit.container import cgroup, seccomp_profile, security, spec
 from kernelkit.container.plan import STDERR, STDIN, STDOUT, SYNC
 from kernelkit.container.spec import Facts, environment, resources
 from kernelkit.engine import facts
@@ -153,7 +153,7 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
 def _process(engine: Engine, execution: Execution, found: Facts) -> tuple[Json, bytes | None]:
     """The OCI process: the container's own with what the exec says differently; and its seccomp filter."""
     container, config = execution.container, execution.config
-    process = dict(container.spec["process"]) if container.spec else {}
+    process = spec.process(container.config, container.host_config, found)
     capabilities = list(found.capabilities)
     if config.get("Privileged"):
         capabilities = sorted(engine.bounding)

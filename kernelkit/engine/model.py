@@ -90,7 +90,6 @@ class Container:
     mounts: list[Json] = field(default_factory=list)
     state: State = field(default_factory=State)
     ports: dict[str, list[Json] | None] = field(default_factory=dict)  # of NetworkSettings, while it runs
-    spec: Json = field(default_factory=dict)  # the OCI configuration of its latest start, if this engine made it
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     removed: bool = False

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Record:
         self.container = container
         self.file = file
         self._before = before
+        self.spec: Mapping[str, Any] | None = None  # the OCI configuration, kept beside the record
         self._parts: list[tuple[list[Step], Ledger | None]] = []
 
     def extend(self, steps: Sequence[Step], ledger: Ledger | None = None) -> None:
@@ -181,7 +182,14 @@ class Records:
     def _save(self, record: Record) -> None:
         if record.file is None or not record.file.parent.is_dir():
             return
-        temporary = record.file.with_suffix(".new")
         with contextlib.suppress(OSError):  # the container may be removed at this very moment
-            temporary.write_text("".join(json.dumps(step) + "\n" for step in record.read()))
-            os.replace(temporary, record.file)
+            _replace(record.file, "".join(json.dumps(step) + "\n" for step in record.read()))
+            if record.spec:
+                _replace(record.file.with_name("config.json"), json.dumps(record.spec, indent=1))
+                record.spec = None
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -107,7 +107,6 @@ def _inputs(engine: Engine, container: Container) -> plan.Inputs:
     config, host = container.config, container.host_config
     held = endpoints.hold(engine, container, found)
     specification = spec.config(config, host, found)
-    container.spec = specification
     filtered = seccomp_profile.compiled(found.seccomp) if found.seccomp else None
     folder = engine.folder(container.id)
     image = engine.store.find(container.image_id)
@@ -143,6 +142,7 @@ def _perform(
         ledger = Ledger(shared, gate)
         record = engine.records.begin(container.id, engine.folder(container.id), container.image_id)
         record.extend(whole, ledger)
+        record.spec = inputs.spec
         if watch:
             watch.ready(steps, [step for step in whole if not step.seq], ledger, record)
         failed = _perform_here(ledger, here)

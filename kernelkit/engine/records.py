@@ -54,6 +54,13 @@ class Record:
         """The same without how the image came, numbered from 1: as whoever looks on at a start counts them."""
         return [{**step, "seq": number} for number, step in enumerate(self._steps(), 1)]
 
+    def settle(self) -> None:
+        """Take the times out of the ledgers, whose memory is then free: nothing is under way any more."""
+        for number, (steps, ledger) in enumerate(self._parts):
+            if ledger:
+                ledger.fill(steps)
+                self._parts[number] = (steps, None)
+
     def _steps(self) -> Iterator[dict[str, Any]]:
         for steps, ledger in self._parts:
             if ledger:
@@ -180,6 +187,7 @@ class Records:
                 self._save(each)
 
     def _save(self, record: Record) -> None:
+        record.settle()
         if record.file is None or not record.file.parent.is_dir():
             return
         with contextlib.suppress(OSError):  # the container may be removed at this very moment

@@ -112,7 +112,7 @@ def _familiar(name: str) -> str:
 
 
 def _object(body: Mapping[str, Any], key: str) -> Json:
-    value = body.get(key) or {}
+    value = {} if body.get(key) is None else body[key]
     if not isinstance(value, dict):
         raise InvalidRequest(f"invalid JSON: '{key}' should be an object")
     return value

@@ -10,6 +10,8 @@ from kernelkit.errors import InvalidRequest
 
 Json = dict[str, Any]
 
+WORDS: dict[type, str] = {int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
+
 CONFIG: Json = {
     "Hostname": "",
     "Domainname": "",
@@ -96,6 +98,13 @@ HOST_CONFIG: Json = {
     "IOMaximumBandwidth": 0,
 }
 HOST_CONFIG_OPTIONAL = ("Mounts", "Tmpfs", "Sysctls", "Init", "StorageOpt", "Annotations")
+# What those are that are null unless asked for; all lists are of strings.
+KINDS: dict[str, type] = {
+    **dict.fromkeys(("Env", "OnBuild", "Binds", "VolumesFrom", "CapAdd", "CapDrop", "ExtraHosts", "GroupAdd"), list),
+    **dict.fromkeys(("Links", "SecurityOpt", "DeviceCgroupRules"), list),
+    **dict.fromkeys(("Volumes", "Labels"), dict),
+    **dict.fromkeys(("MemorySwappiness", "PidsLimit"), int),
+}
 # Empty means Docker's default here, not "nothing".
 FILLED = ("NetworkMode", "CgroupnsMode", "IpcMode", "ShmSize", "Runtime", "LogConfig", "RestartPolicy")
 
@@ -159,12 +168,15 @@ def _typed(defaults: Json, body: Mapping[str, Any]) -> Json:
         if value is None:
             found[key] = _copy(default)
             continue
-        expected = type(default) if default is not None else None
+        expected = type(default) if default is not None else KINDS.get(key)
         wrong = expected is not None and not isinstance(value, expected)
         if wrong and expected is list and isinstance(value, str):
             raise InvalidRequest(f"invalid JSON: '{key}' is a string and should be a list")
         if wrong and not (expected is bool and isinstance(value, int)):
-            raise InvalidRequest(f"invalid JSON: '{key}' is {_kind(value)} and should be {_kind(default)}")
+            meant = _kind(default) if default is not None else WORDS[expected or str]
+            raise InvalidRequest(f"invalid JSON: '{key}' is {_kind(value)} and should be {meant}")
+        if KINDS.get(key) is list and not all(isinstance(word, str) for word in value):
+            raise InvalidRequest(f"invalid JSON: '{key}' should be a list of strings")
         found[key] = value
     return found
 
@@ -178,9 +190,7 @@ def _copy(default: Any) -> Any:
 def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "a boolean"
-    return {int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}.get(
-        type(value), "null"
-    )
+    return WORDS.get(type(value), "null")
 
 
 def _command(body: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[list[str] | None, list[str] | None]:

@@ -100,7 +100,7 @@ def _listen(home: Home) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(os.fspath(new))
     os.chmod(new, 0o600)
-    listener.listen(128)
+    listener.listen(4096)  # a client that finds the queue full is not kept waiting, but refused: unix(7)
     os.rename(new, home.socket)
     return listener
 

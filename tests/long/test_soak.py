@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,7 +28,13 @@ ps -e -o comm= | grep -v -x -e ps -e sh -e sort -e find -e sed -e nft -e ip -e g
 
 
 def inside(kk: Kernelkit) -> list[str]:
-    return sorted(kk("shell", "sh", "-c", INSIDE).stdout.splitlines())
+    """What is there once the kernel has thrown away the network of the last container, which it does a moment later."""
+    for _ in range(100):
+        lines = kk("shell", "sh", "-c", INSIDE).stdout.splitlines()
+        if not any(line.startswith("veth") for line in lines):
+            break
+        time.sleep(0.1)
+    return sorted(lines)
 
 
 def rows(kk: Kernelkit) -> dict[str, int]:

@@ -20,7 +20,7 @@ INSIDE = """
 sed 's/^[0-9]* [0-9]* //' /proc/1/mountinfo
 ip -oneline link show | sed 's/^[0-9]*: //; s/@.*//'
 ip -oneline address show | sed 's/^[0-9]*: //; s/valid_lft.*//'
-ip route show table all
+ip route show table all | sed 's/ linkdown//'
 nft -s list ruleset
 find /sys/fs/cgroup -type d
 ps -e -o comm= | grep -v -x -e ps -e sh -e sort -e find -e sed -e nft -e ip -e grep

@@ -19,7 +19,7 @@ CLIENTS = 8
 INSIDE = """
 sed 's/^[0-9]* [0-9]* //' /proc/1/mountinfo
 ip -oneline link show | sed 's/^[0-9]*: //; s/@.*//'
-ip -oneline address show | sed 's/^[0-9]*: //; s/valid_lft.*//'
+ip -oneline address show | sed 's/^[0-9]*: //; s/valid_lft.*//; s/ tentative//'
 ip route show table all | sed 's/ linkdown//'
 nft -s list ruleset
 find /sys/fs/cgroup -type d

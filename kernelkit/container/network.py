@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kernelkit.kernel.bridge import ReplaceFdb
 from kernelkit.kernel.ip import (
     AddAddress,
     AddBridge,
@@ -58,6 +59,7 @@ def interface(endpoint: Endpoint, netns: str = "self") -> list[Operation]:
     if endpoint.mtu:
         plan.append(SetMtu(endpoint.cable, endpoint.mtu, where="host"))
     plan.append(SetMaster(endpoint.cable, endpoint.bridge, hairpin=True, where="host"))
+    plan.append(ReplaceFdb(endpoint.cable, endpoint.mac, where="host"))
     plan.append(SetLinkUp(endpoint.cable, where="host"))
     return plan
 

@@ -1,33 +1,21 @@
 """What ip(8) does: links, addresses and routes made, changed and removed. rtnetlink(7).
 
-Neighbours in a plan travel in one send.  `where` says whose links they are about: empty, those of this process's own
-network namespace; `host`, the practice host's, through the socket at `HOST_ROUTE`; a pid, those of that process's.
+Whose links an operation is about is said by its `where`, see `rtnetlink`.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import struct
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from kernelkit.kernel import netlink
-from kernelkit.kernel.netlink import (
-    HOST_ROUTE,
-    NETLINK_ROUTE,
-    NLM_F_CREATE,
-    NLM_F_EXCL,
-    Message,
-    attribute,
-    number,
-    text,
-)
+from kernelkit.kernel.netlink import Message, attribute, number, text
+from kernelkit.kernel.rtnetlink import LINK, NEW, LinkRequest, Request, connection, link
 from kernelkit.kernel.words import join
 
 # linux/rtnetlink.h
@@ -73,72 +61,8 @@ IFA_F_NODAD = 2
 PATIENCE = 0.5  # seconds for a link to come up
 IPV6_SWITCH = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
 
-NEW = NLM_F_CREATE | NLM_F_EXCL
-_LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, lengths, tos, table, protocol, scope, type, flags
-
-
-@dataclass(frozen=True)
-class Request(ABC):
-    """An operation that is said to the kernel in rtnetlink messages; OSError says what it was about."""
-
-    where: str = field(default="", kw_only=True)
-    settles: ClassVar[bool] = False  # whether links have other names afterwards: what follows waits until it is done
-
-    @property
-    def channel(self) -> object:
-        """Neighbours about the same place travel together."""
-        return "route", self.where
-
-    def perform(self) -> None:
-        """Send it and wait for the kernel's answer."""
-        (error,) = self.perform_together([self])
-        if error:
-            raise error
-
-    @staticmethod
-    def perform_together(operations: Sequence[Request]) -> list[OSError | None]:
-        """Perform all in as few sends as can be; how each one ended.
-
-        After one that fails the kernel may still do those in the same send. They are about the same new links, which
-        nobody keeps after a failure.
-        """
-        ends: list[OSError | None] = []
-        with _connection(operations[0].where) as fd:
-            for batch in _batches(operations):
-                ends += _send(fd, batch)
-                if any(ends):
-                    break
-        return ends + [None] * (len(operations) - len(ends))
-
-    @abstractmethod
-    def shell(self) -> str:
-        """As ip(8) says it."""
-
-    @abstractmethod
-    def messages(self, fd: int) -> list[Message]:
-        """What to send; OSError for a link whose number is needed and that is not there."""
-
-    @abstractmethod
-    def about(self) -> str:
-        """What a refusal is about."""
-
-    def say(self, *words: str | int) -> str:
-        """The words typed where `where` says: in another process's namespace by nsenter(1)."""
-        enter = ["nsenter", "-t", self.where, "-n"] if self.where.isdigit() else []
-        return join([*enter, *words])
-
-
-@dataclass(frozen=True)
-class LinkRequest(Request):
-    """A request about the link of that name."""
-
-    name: str
-
-    def about(self) -> str:
-        """The link's name."""
-        return self.name
 
 
 @dataclass(frozen=True)
@@ -149,11 +73,15 @@ class AddBridge(LinkRequest):
 
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK of kind bridge."""
-        return [(RTM_NEWLINK, NEW, _link(text(IFLA_IFNAME, self.name), _kind("bridge")))]
+        return [(RTM_NEWLINK, NEW, link(text(IFLA_IFNAME, self.name), _kind("bridge")))]
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
         return self.say("ip", "link", "add", self.name, "type", "bridge")
+
+    def kind(self) -> str:
+        """A bridge."""
+        return "bridge"
 
 
 @dataclass(frozen=True)
@@ -171,13 +99,17 @@ class AddVeth(LinkRequest):
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK of kind veth, the peer described inside."""
         with _namespace(self.netns) as place:
-            peer = attribute(VETH_INFO_PEER, _link(text(IFLA_IFNAME, self.peer), place))
-            return [(RTM_NEWLINK, NEW, _link(text(IFLA_IFNAME, self.name), _kind("veth", peer)))]
+            peer = attribute(VETH_INFO_PEER, link(text(IFLA_IFNAME, self.peer), place))
+            return [(RTM_NEWLINK, NEW, link(text(IFLA_IFNAME, self.name), _kind("veth", peer)))]
 
     def shell(self) -> str:
         """As ip-link(8) says it; `$$` is the shell that stands where the peer is to be."""
         words = self.say("ip", "link", "add", self.name, "type", "veth", "peer", "name", self.peer)
         return words + _netns(self.netns)
+
+    def kind(self) -> str:
+        """A pair of virtual Ethernet links."""
+        return "veth"
 
 
 @dataclass(frozen=True)
@@ -189,12 +121,12 @@ class SetMaster(LinkRequest):
 
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK with the bridge's number; the port's mode once it is one."""
-        link, bridge = text(IFLA_IFNAME, self.name), netlink.index(fd, self.bridge)
-        plan = [(RTM_NEWLINK, 0, _link(link, number(IFLA_MASTER, bridge)))]
+        name, bridge = text(IFLA_IFNAME, self.name), netlink.index(fd, self.bridge)
+        plan = [(RTM_NEWLINK, 0, link(name, number(IFLA_MASTER, bridge)))]
         if self.hairpin:
             mode = attribute(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
             port = attribute(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge") + mode)
-            plan.append((RTM_NEWLINK, 0, _link(link, port)))
+            plan.append((RTM_NEWLINK, 0, link(name, port)))
         return plan
 
     def shell(self) -> str:
@@ -210,7 +142,7 @@ class SetLinkUp(LinkRequest):
 
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK with IFF_UP."""
-        return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.name), flags=IFF_UP))]
+        return [(RTM_NEWLINK, 0, link(text(IFLA_IFNAME, self.name), flags=IFF_UP))]
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
@@ -226,7 +158,7 @@ class SetAddress(LinkRequest):
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK with IFLA_ADDRESS."""
         address = bytes.fromhex(self.address.replace(":", ""))
-        return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.name), attribute(IFLA_ADDRESS, address)))]
+        return [(RTM_NEWLINK, 0, link(text(IFLA_IFNAME, self.name), attribute(IFLA_ADDRESS, address)))]
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
@@ -241,7 +173,7 @@ class SetMtu(LinkRequest):
 
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK with IFLA_MTU."""
-        return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.name), number(IFLA_MTU, self.mtu)))]
+        return [(RTM_NEWLINK, 0, link(text(IFLA_IFNAME, self.name), number(IFLA_MTU, self.mtu)))]
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
@@ -257,7 +189,7 @@ class RenameLink(LinkRequest):
 
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK by number, for the name is the new one."""
-        return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.new), index=netlink.index(fd, self.name)))]
+        return [(RTM_NEWLINK, 0, link(text(IFLA_IFNAME, self.new), index=netlink.index(fd, self.name)))]
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
@@ -274,7 +206,7 @@ class MoveLink(LinkRequest):
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK with the namespace."""
         with _namespace(self.netns) as place:
-            return [(RTM_NEWLINK, 0, _link(text(IFLA_IFNAME, self.name), place))]
+            return [(RTM_NEWLINK, 0, link(text(IFLA_IFNAME, self.name), place))]
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
@@ -289,7 +221,7 @@ class DeleteLink(LinkRequest):
 
     def messages(self, fd: int) -> list[Message]:
         """RTM_DELLINK."""
-        return [(RTM_DELLINK, 0, _link(text(IFLA_IFNAME, self.name)))]
+        return [(RTM_DELLINK, 0, link(text(IFLA_IFNAME, self.name)))]
 
     def shell(self) -> str:
         """As ip-link(8) says it."""
@@ -375,8 +307,8 @@ class AwaitLink:
     def perform(self) -> None:
         """Ask until it is so; being asked, the kernel (from Linux 6.8 on) does at once what it had put off."""
         until = time.monotonic() + PATIENCE
-        question = _link(text(IFLA_IFNAME, self.name), number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS))
-        with _connection(self.where) as fd:
+        question = link(text(IFLA_IFNAME, self.name), number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS))
+        with connection(self.where) as fd:
             while self._state(fd, question) != IF_OPER_UP and time.monotonic() < until:
                 time.sleep(0.001)
 
@@ -390,7 +322,7 @@ class AwaitLink:
             answer = netlink.ask(fd, RTM_GETLINK, question)
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.name) from None
-        return netlink.attributes(answer[_LINK.size :])[IFLA_OPERSTATE][0]
+        return netlink.attributes(answer[LINK.size :])[IFLA_OPERSTATE][0]
 
 
 @dataclass(frozen=True)
@@ -411,52 +343,6 @@ class DisableIpv6:
     def shell(self) -> str:
         """As echo says it."""
         return f"echo 1 > {IPV6_SWITCH}"
-
-
-def _connection(where: str) -> AbstractContextManager[int]:
-    """A socket that speaks about the links there."""
-    pid = int(where) if where.isdigit() else 0
-    return netlink.connection(NETLINK_ROUTE, HOST_ROUTE if where == "host" else -1, pid)
-
-
-def _send(fd: int, operations: Sequence[Request]) -> list[OSError | None]:
-    """Have these done, in one send; how each ended, up to the first whose messages could not be written."""
-    written: list[list[Message]] = []
-    unwritten: list[OSError] = []
-    for operation in operations:
-        try:
-            written.append(operation.messages(fd))
-        except OSError as error:
-            unwritten.append(error)
-            break
-    answers = iter(netlink.send(fd, [message for messages in written for message in messages]) if written else [])
-    ends: list[OSError | None] = []
-    for operation, messages in zip(operations, written, strict=False):
-        errors = [error for error in [next(answers) for _ in messages] if error]
-        ends.append(_explained(errors[0], operation) if errors else None)
-    return [*ends, *(_explained(error, operations[len(ends)]) for error in unwritten)]
-
-
-def _batches(operations: Sequence[Request]) -> Iterator[Sequence[Request]]:
-    """Runs of operations in which none depends on the names that an earlier one gives."""
-    first = 0
-    for last, operation in enumerate(operations, 1):
-        if operation.settles or last == len(operations):
-            yield operations[first:last]
-            first = last
-
-
-def _explained(error: OSError, operation: Request) -> OSError:
-    words = error.strerror
-    if error.errno == errno.EOPNOTSUPP and isinstance(operation, AddBridge | AddVeth):
-        kind = "bridge" if isinstance(operation, AddBridge) else "veth"
-        words = f"this kernel has no links of the kind '{kind}' (module {kind})"
-    return OSError(error.errno, words, error.filename or operation.about())
-
-
-def _link(*attributes: bytes, index: int = 0, flags: int = 0) -> bytes:
-    """A link's header and attributes; `flags` are switched on."""
-    return _LINK.pack(0, 0, index, flags, flags) + b"".join(attributes)
 
 
 def _kind(kind: str, *data: bytes) -> bytes:

@@ -16,6 +16,7 @@ import pytest
 from kernelkit.container import network
 from kernelkit.container.network import Endpoint
 from kernelkit.kernel import ip_show, libc, netlink
+from kernelkit.kernel.bridge import ReplaceFdb
 from kernelkit.kernel.ip import (
     AddAddress,
     AddBridge,
@@ -56,7 +57,9 @@ def state() -> list[Kept]:
         data = (link.get("linkinfo") or {}).get("info_slave_data") or {}
         link["hairpin"] = data.get("hairpin")
         link.pop("linkinfo", None)
-    return [*map(plain, links), *map(plain, routes)]
+    known = json.loads(subprocess.run(["bridge", "-j", "fdb", "show"], capture_output=True, check=True).stdout)
+    learnt = [entry for entry in known if entry["mac"] == MAC]
+    return [*map(plain, links), *map(plain, routes), *learnt]
 
 
 def plain(found: Kept) -> Kept:
@@ -92,6 +95,7 @@ ALL: list[Operation] = [
     SetLinkUp("kk0"),
     AddVeth("veth1", "peer1"),
     SetMaster("veth1", "kk0", hairpin=True),
+    ReplaceFdb("veth1", MAC),
     SetMtu("veth1", 1400),
     SetLinkUp("veth1"),
     RenameLink("peer1", "eth0"),
@@ -238,6 +242,8 @@ def test_what_is_shown_is_what_ip_shows() -> None:
         (SetLinkUp("nosuch"), errno.ENODEV, "nosuch"),
         (AwaitLink("nosuch"), errno.ENODEV, "nosuch"),
         (SetMaster("lo", "nosuch"), errno.ENODEV, "nosuch"),
+        (ReplaceFdb("nosuch", MAC), errno.ENODEV, "nosuch"),
+        (ReplaceFdb("lo", MAC), errno.EINVAL, f"{MAC} at lo"),
         (AddAddress("nosuch", "10.0.0.1/8"), errno.ENODEV, "nosuch"),
         (AddAddress("lo", "127.0.0.1/8"), errno.EEXIST, "127.0.0.1/8 on lo"),
         (AddRoute("default", "10.99.0.1"), errno.ENETUNREACH, "route default via 10.99.0.1"),

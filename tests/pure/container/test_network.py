@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kernelkit.container.network import Endpoint, addresses, attach, bridge, interface, mac_of, remove_bridge
+from kernelkit.kernel.bridge import ReplaceFdb
 from kernelkit.kernel.ip import (
     AddAddress,
     AddBridge,
@@ -27,6 +28,7 @@ def test_the_cable_is_laid_from_the_host_to_whoever_performs() -> None:
     assert interface(ENDPOINT) == [
         AddVeth("veth1", "eth0", "self", where="host"),
         SetMaster("veth1", "kk0", hairpin=True, where="host"),
+        ReplaceFdb("veth1", MAC, where="host"),
         SetLinkUp("veth1", where="host"),
     ]
 

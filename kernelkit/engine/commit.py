@@ -50,12 +50,8 @@ def commit(engine: Engine, container: Container, wish: Wish) -> Image:
     if container.state.status in ("removing", "dead") or container.removed:
         raise Conflict(f"You cannot commit container {container.id} which is being removed")
     config = _merged(amended(wish.config or container.config, wish.changes), container.config)
-    trace = Trace(engine.records.tell)
-    try:
-        with _still(engine, container) if wish.pause else _as_it_is():
-            layer = add_layer(engine, container, trace)
-    finally:
-        engine.records.add(container.id, trace.steps, engine.folder(container.id))
+    with _still(engine, container) if wish.pause else _as_it_is():
+        layer = add_layer(engine, container)
     image = add_image(
         engine,
         engine.store.find(container.image_id),
@@ -71,9 +67,11 @@ def commit(engine: Engine, container: Container, wish: Wish) -> Image:
     return image
 
 
-def add_layer(engine: Engine, container: Container, trace: Trace) -> Layer | None:
+def add_layer(engine: Engine, container: Container) -> Layer | None:
     """Keep what a container has changed as a layer; None when that is nothing. The same content is the same layer."""
-    upper = engine.folder(container.id) / "upper"
+    folder = engine.folder(container.id)
+    trace = Trace(lambda step: engine.records.add(container.id, [step], folder))
+    upper = folder / "upper"
     if not upper.is_dir():
         return None  # it has never been started
     return engine.store.add_upper(os.fspath(upper), below(engine, container), _MOUNT_POINTS, trace, "rw-layer")

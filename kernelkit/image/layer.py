@@ -20,7 +20,6 @@ from typing import Any
 from kernelkit.image.inflate import PIECE, inflate
 from kernelkit.image.manifest import LAYER, Descriptor
 from kernelkit.image.press import Press
-from kernelkit.kernel.mirror import set_opaque
 from kernelkit.kernel.paths import openat2
 from kernelkit.kernel.tar import Entry, Stream
 from kernelkit.kernel.untar import Limits, Tree, untar
@@ -138,11 +137,11 @@ class MarkRemoved:
                     os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
                 except FileExistsError:
                     if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
-                        _set_opaque(tree, path)
+                        set_opaque(tree.directory(path))
                 else:  # the directory is as old as the archive said, not as this note in it
                     os.utime(".", ns=(before.st_atime_ns, before.st_mtime_ns), dir_fd=directory)
             for path in map(os.fsencode, self.opaque):
-                _set_opaque(tree, path)
+                set_opaque(tree.directory(path))
         finally:
             tree.close()
             os.close(root)
@@ -155,19 +154,23 @@ class MarkRemoved:
         return " && ".join(gone + empty)
 
 
+def set_opaque(directory: int) -> None:
+    """Hide what lower layers have in this directory; `directory` is a descriptor of it."""
+    fd = openat2(directory, ".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.setxattr(fd, "trusted.overlay.opaque", b"y")
+    except PermissionError:
+        # In a user namespace overlay is mounted with `userxattr`, and looks for this one instead.
+        os.setxattr(fd, "user.overlay.opaque", b"y")
+    finally:
+        os.close(fd)
+
+
 def pieces_of(path: str) -> Iterator[bytes]:
     """A file's content in pieces."""
     with open(path, "rb", buffering=0) as file:
         while piece := file.read(PIECE // 4):
             yield piece
-
-
-def _set_opaque(tree: Tree, path: bytes) -> None:
-    fd = openat2(tree.directory(path), ".", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        set_opaque(fd)
-    finally:
-        os.close(fd)
 
 
 def _unpack(plain: Iterable[bytes], directory: str, limits: Limits, digest: hashlib._Hash) -> Unpacked:

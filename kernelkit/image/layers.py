@@ -1,29 +1,35 @@
 """Blobs and unpacked layers of one home, each made once, under a lock, and given its name last.
 
-blobs/sha256/…     archives, configs, manifests
-layers/DIFF-ID/    a layer's files, ready for overlay; DIFF-ID.json says of how many bytes and from which blob
-trash/             what somebody will delete
+    blobs/sha256/…     archives, configs, manifests
+    layers/DIFF-ID/    a layer's files, ready for overlay; DIFF-ID.json says of how many bytes and from which blob
+    trash/             what somebody will delete
+
+A layer is here when its archive and its note are; its files may come a moment later.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kernelkit.errors import KernelkitError, RegistryError
 from kernelkit.image.blob import WrongContent
 from kernelkit.image.catalogue import Layer
 from kernelkit.image.digest import of as digest_of
 from kernelkit.image.layer import KeepLayer, MarkRemoved, Unpacked, UnpackLayer
 from kernelkit.image.lock import locked
 from kernelkit.image.manifest import Descriptor
-from kernelkit.image.snapshot import EMPTY, Copied, CopyLayer
+from kernelkit.image.snapshot import EMPTY, Packed, PackLayer
 from kernelkit.kernel.rm import remove_tree
 from kernelkit.kernel.sync import Rename, SyncFileSystem
-from kernelkit.trace import Operation, Trace
+from kernelkit.trace import Operation, Trace, explain
+
+log = logging.getLogger(__name__)
 
 # A layer may unpack to this many times its archive, or to this many bytes, whichever is more.
 _MOST_TIMES = 200
@@ -36,17 +42,23 @@ class Layers:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._layers: dict[str, Layer] = {}
+        self._unready: set[str] = set()  # layers whose archive is here and whose files are not
+        self._pending: dict[str, threading.Thread] = {}  # those of them that are being unpacked
 
     def layer(self, diff_id: str) -> Layer | None:
-        """A layer that is unpacked and ready, or None."""
+        """A layer that is here, or None."""
         found = self._layers.get(diff_id)
-        if found is None and self.layer_path(diff_id).is_dir():
+        if found is None and self.is_here(diff_id):
             try:
                 note = json.loads(self._note(diff_id).read_bytes())
             except (OSError, ValueError):
                 return None
             found = self._layers[diff_id] = Layer(diff_id, note["size"], Descriptor.parse(note["blob"]))
-        return found if found and self.layer_path(diff_id).is_dir() else None
+        return found if found and self.is_here(diff_id) else None
+
+    def is_here(self, diff_id: str) -> bool:
+        """Whether a layer is unpacked, or will be for whoever asks for its files with `ensure`."""
+        return diff_id in self._unready or self.layer_path(diff_id).is_dir()
 
     # --- where things are
 
@@ -104,28 +116,56 @@ class Layers:
             self._throw_away(directory)
 
     def add_upper(
-        self, upper: str, below: Sequence[str], made: Collection[str], trace: Trace | None = None, stage: str = "create"
+        self,
+        upper: str,
+        below: Sequence[str],
+        made: Collection[str],
+        trace: Trace | None = None,
+        stage: str = "create",
+        later: Trace | None = None,
     ) -> Layer | None:
         """Keep what an overlay's upper directory changes in those below it as a layer; None when that is nothing.
 
-        The same content gives the same layer.  Raises OSError.
+        The same content gives the same layer.  Its archive is kept when this returns, its files are unpacked from that
+        afterwards: whoever needs them waits, `later` performs it.  Raises OSError.
         """
-        perform = (trace or Trace()).perform
-        token = _token()
-        directory, archive = self.home / "layers" / token, self.home / "blobs" / "sha256" / token
-        for folder in (directory.parent, archive.parent):
-            folder.mkdir(parents=True, exist_ok=True)
+        trace = trace or Trace()
+        archive = self.home / "blobs" / "sha256" / _token()
+        archive.parent.mkdir(parents=True, exist_ok=True)
         try:
-            operation = CopyLayer(upper, tuple(below), str(archive), str(directory), tuple(sorted(made)))
-            copied: Copied = perform(stage, operation)
-            if copied.diff_id == EMPTY:
+            operation = PackLayer(upper, tuple(below), str(archive), tuple(sorted(made)))
+            packed: Packed = trace.perform(stage, operation)
+            if packed.blob.digest == EMPTY:
                 return None
-            with locked(self.lock_path("layer", copied.diff_id)):
-                layer = Layer(copied.diff_id, copied.size, copied.blob)
-                return self._settle(layer, directory, archive, lambda operation: perform(stage, operation))
+            with locked(self.lock_path("layer", packed.blob.digest)):
+                known = self.layer(packed.blob.digest)
+                if known and self.blob_path(known.blob.digest).exists():
+                    return known
+                trace.perform(stage, Rename(str(archive), str(self.blob_path(packed.blob.digest))))
+                layer = Layer(packed.blob.digest, packed.size, packed.blob)
+                self.note_layer(layer)
         finally:
             archive.unlink(missing_ok=True)
-            self._throw_away(directory)
+        perform: Callable[[Operation], Any] = lambda operation: (later or trace).perform(stage, operation)  # noqa: E731
+        self._unready.add(layer.diff_id)
+        free = os.statvfs(archive.parent)
+        if free.f_bavail * free.f_frsize < 2 * layer.size:  # whoever asked is to hear of it if the disk is too small
+            self._make_ready(layer, perform)
+        else:
+            self._unpack_later(layer, perform)
+        return layer
+
+    def ensure(self, diff_id: str) -> None:
+        """Have the files of a layer that is here: wait for them, or unpack them now. Raises KernelkitError."""
+        if thread := self._pending.get(diff_id):
+            thread.join()
+        layer = self.layer(diff_id)
+        if diff_id not in self._unready or layer is None:
+            return
+        try:
+            self._make_ready(layer, lambda operation: Trace().perform("create", operation))
+        except OSError as error:
+            raise KernelkitError(f"cannot unpack layer '{diff_id}': {explain(error).lower()}") from None
 
     def unpack(
         self,
@@ -168,6 +208,7 @@ class Layers:
     def discard_layer(self, diff_id: str) -> None:
         """Move an unpacked layer to the trash, at once however large it is."""
         self._layers.pop(diff_id, None)
+        self._unready.discard(diff_id)
         self.discard(self.layer_path(diff_id))
         self._note(diff_id).unlink(missing_ok=True)
 
@@ -192,8 +233,41 @@ class Layers:
         for path in self.home.glob("blobs/sha256/*.partial"):
             if len(path.name) == len(_token()):
                 path.unlink(missing_ok=True)
+        for note in self.home.glob("layers/*.json"):
+            if not note.with_suffix("").is_dir():
+                self._find_files(note)
+
+    def _find_files(self, note: Path) -> None:
+        """A layer whose files are not there: they can be had from its archive, or it is none."""
+        try:
+            blob = Descriptor.parse(json.loads(note.read_bytes())["blob"])
+        except (OSError, ValueError, KeyError, RegistryError):
+            blob = None
+        if blob and self.blob_path(blob.digest).exists():
+            self._unready.add(f"sha256:{note.stem}")
+        else:
+            note.unlink(missing_ok=True)
 
     # --- inside
+
+    def _unpack_later(self, layer: Layer, perform: Callable[[Operation], Any]) -> None:
+        def work() -> None:
+            try:
+                self._make_ready(layer, perform)
+            except (OSError, KernelkitError) as error:  # who needs the files tries again, and is told
+                log.warning("unpack layer '%s': %s", layer.diff_id, explain(error))
+            finally:
+                self._pending.pop(layer.diff_id, None)
+
+        thread = threading.Thread(target=work, name="unpack", daemon=True)
+        self._pending[layer.diff_id] = thread
+        thread.start()
+
+    def _make_ready(self, layer: Layer, perform: Callable[[Operation], Any]) -> None:
+        with locked(self.lock_path("layer", layer.diff_id)):
+            if layer.diff_id in self._unready and not self.layer_path(layer.diff_id).is_dir():
+                self.unpack(layer.diff_id, layer.blob, perform)
+            self._unready.discard(layer.diff_id)
 
     def _settle(
         self, layer: Layer, directory: Path, archive: Path, perform: Callable[[Operation], Any],

@@ -55,7 +55,11 @@ class Store(Layers):
 
     def find(self, name_or_id: str) -> Image:
         """An image by tag, digest, id or the beginning of one; raises NotFound in Docker's words, InvalidRequest."""
-        return self._current().find(name_or_id)
+        image = self._current().find(name_or_id)
+        if self._unready:
+            for diff_id in image.diff_ids:
+                self.ensure(diff_id)
+        return image
 
     def images(self) -> list[Image]:
         """All images, the youngest first; those without a name among them."""
@@ -154,7 +158,7 @@ class Store(Layers):
         config = manifests.read(self.read_blob(body.config.digest))
         with self._changing() as entries:
             for diff_id in (config.get("rootfs") or {}).get("diff_ids") or ():
-                if not self.layer_path(diff_id).is_dir():
+                if not self.is_here(diff_id):
                     raise Removed(f"layer '{diff_id}' has been removed")
             for layer in body.layers:
                 if not self.blob_path(layer.digest).exists():
@@ -170,7 +174,7 @@ class Store(Layers):
                 if entry not in entries:
                     entries.append(entry)
             _tidy(entries)
-        return self.find(body.config.digest)
+        return self._current().find(body.config.digest)
 
     def tag(self, image_id: str, name: Reference, *, tagged: str = "") -> None:
         """Give an image one more name; an image that had it loses it."""

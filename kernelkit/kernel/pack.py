@@ -10,12 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kernelkit.kernel import view
 from kernelkit.kernel.header import END, file_header, header
-from kernelkit.kernel.mirror import Mirror, write
 from kernelkit.kernel.tar import BLOCK, BLOCK_DEVICE, CHARACTER, DIRECTORY, FIFO, LINK, REGULAR, SYMLINK
 from kernelkit.kernel.view import Parts
 
@@ -36,7 +35,6 @@ _PADDING = bytes(BLOCK)
 _NOT_OURS = (*view.OVERLAYS, "security.selinux")
 
 Made = frozenset[bytes]
-Xattrs = dict[bytes, bytes]
 
 
 def pack(
@@ -45,25 +43,24 @@ def pack(
     prefix: bytes = b"",
     below: Sequence[str] = (),
     made: Made = frozenset(),
-    mirror: Mirror | None = None,
-) -> Iterator[bytes]:
-    """The archive of a directory's content in pieces, its end included; names begin with `prefix`.
+) -> Generator[bytes, None, int]:
+    """The archive of a directory's content in pieces, its end included; returns the bytes of all files in it.
+
+    Names begin with `prefix`.
 
     Several directories, given from the top, are packed as overlayfs would show them.  With `layer`, one is packed as a
     layer over the directories `below`: those of its own that only lead to a change are left out when there is none, and
-    so is what is empty at the paths in `made`; a `mirror` gets the same files as are packed.  Sockets are left out, as
-    tar(1) does.  Raises OSError.
+    so is what is empty at the paths in `made`.  Sockets are left out, as tar(1) does.  Raises OSError.
     """
     with view.opened(directories) as roots, view.opened(below) as under:
-        packer = _Packer(layer, made, mirror=mirror)
+        packer = _Packer(layer, made)
         status = os.fstat(roots[0])
         is_plain = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o755, 0, 0)
         if prefix or not (_is_same_directory(roots[0], under[0]) if under else is_plain):
             yield header(prefix or b"./", DIRECTORY, status, mtime=int(status.st_mtime) if prefix else 0)
-            if mirror:
-                mirror.itself(status)
         yield from packer.tree(roots, under, prefix)
         yield packer.rest() + END
+        return packer.size
 
 
 def pack_open(name: bytes, directory: int, as_name: bytes, hollow: frozenset[int] = frozenset()) -> Iterator[bytes]:
@@ -95,7 +92,6 @@ class _Level:
     under: Parts
     names: Iterator[tuple[bytes, int]]
     held: bytes = b""
-    itself: tuple[bytes, os.stat_result, Xattrs] | None = None
 
 
 @dataclass
@@ -103,7 +99,7 @@ class _Packer:
     is_layer: bool = False
     made: Made = frozenset()
     hollow: frozenset[int] = frozenset()
-    mirror: Mirror | None = None
+    size: int = 0  # bytes of files so far
     _seen: dict[tuple[int, int], bytes] = field(default_factory=dict)  # hard-linked file -> its first name
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -147,7 +143,7 @@ class _Packer:
         elif kind is not None:
             self._special(name, full, kind, status, parent)
 
-    def directory(self, fd: int, full: bytes, status: os.stat_result, name: bytes = b"") -> None:
+    def directory(self, fd: int, full: bytes, status: os.stat_result) -> None:
         """A directory's own header; `full` ends in a slash."""
         listed = _listed(fd)
         xattrs = _xattrs(fd, listed)
@@ -155,8 +151,6 @@ class _Packer:
         self._add(header(full, DIRECTORY, status, xattrs=xattrs))
         if is_opaque:
             self._add(header(full + OPAQUE, REGULAR, mode=0))
-        if self.mirror:
-            self.mirror.enter(name, status, xattrs, opaque=is_opaque)
 
     def rest(self) -> bytes:
         """What has been collected and not given on yet."""
@@ -171,8 +165,6 @@ class _Packer:
                 if level.held:
                     self._parts.append(level.held)
                     level.held = b""
-                    if self.mirror and level.itself:
-                        self.mirror.enter(*level.itself)
             self._holding = False
         self._parts.append(part)
         self._size += len(part)
@@ -190,63 +182,51 @@ class _Packer:
         self._levels.append(below)
         if level.path + name in self.made or (under and _is_same_directory(parts[0], under[0])):
             xattrs = _xattrs(parts[0], _listed(parts[0]))
-            below.held, below.itself = header(full, DIRECTORY, status, xattrs=xattrs), (name, status, xattrs)
+            below.held = header(full, DIRECTORY, status, xattrs=xattrs)
             self._holding = True
         else:
-            self.directory(parts[0], full, status, name)
+            self.directory(parts[0], full, status)
 
     def _leave(self) -> None:
         level = self._levels.pop()
         view.close(level.parts + level.under)
-        if self.mirror and self._levels and not level.held:
-            self.mirror.leave()
 
-    def _is_known(self, name: bytes, full: bytes, status: os.stat_result) -> bool:
+    def _is_known(self, full: bytes, status: os.stat_result) -> bool:
         """Whether a file with several names has come before; it is then a link to its first name."""
         first = self._seen.setdefault((status.st_dev, status.st_ino), full)
         if first is full:
             return False
         self._add(header(full, LINK, status, link=first))
-        if self.mirror:
-            self.mirror.link(first, name)
         return True
 
     def _special(self, name: bytes, full: bytes, kind: bytes, status: os.stat_result, parent: int) -> None:
         if self.is_layer and view.is_whiteout(status):
             # All whiteouts of an overlay may be one file with many names; its time says nothing.
             self._add(header(full[: len(full) - len(name)] + WHITEOUT + name, REGULAR, mode=0))
-            if self.mirror:
-                self.mirror.whiteout(name)
-        elif status.st_nlink == 1 or not self._is_known(name, full, status):
+        elif status.st_nlink == 1 or not self._is_known(full, status):
             try:
                 link = os.readlink(name, dir_fd=parent) if kind == SYMLINK else b""
             except FileNotFoundError:
                 return
             self._add(header(full, kind, status, link=link))
-            if self.mirror:
-                self.mirror.special(name, status, link)
 
     def _file(self, name: bytes, full: bytes, status: os.stat_result, parent: int) -> Iterator[bytes]:
-        if status.st_nlink > 1 and self._is_known(name, full, status):
+        if status.st_nlink > 1 and self._is_known(full, status):
             return
         try:
             fd = os.open(name, _READ, dir_fd=parent)
         except FileNotFoundError:
             return
-        copy = -1
         try:
             listed = _listed(fd)
             xattrs = _xattrs(fd, listed) if listed else {}
             left = size = status.st_size
+            self.size += size
             self._add(file_header(full, status, xattrs))
-            if self.mirror:
-                copy = self.mirror.file(name, status, xattrs)
             while left:
                 part = os.read(fd, left if left < PIECE else PIECE)
                 if not part:  # it has become shorter since; the header has been written
                     part = bytes(min(left, PIECE))
-                if copy >= 0:
-                    write(copy, part)
                 self._parts.append(part)
                 self._size += len(part)
                 left -= len(part)
@@ -254,12 +234,8 @@ class _Packer:
                     yield self.rest()
             if size % BLOCK:
                 self._parts.append(_PADDING[size % BLOCK :])
-            if self.mirror:
-                self.mirror.written(copy, status)
         finally:
             os.close(fd)
-            if copy >= 0:
-                os.close(copy)
 
 
 def _is_same_directory(upper: int, lower: int) -> bool:

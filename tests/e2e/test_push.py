@@ -116,10 +116,10 @@ def test_a_layer_is_taken_over_from_another_repository(engine: Engine, registry:
 
 def test_all_tags_are_pushed_when_none_is_named(engine: Engine, registry: Registry) -> None:
     for tag in ("1", "2"):
-        make(engine, f"{registry.host}/many:{tag}", {"v": tag.encode()})
+        make(engine, f"{registry.host}/all-tags:{tag}", {"v": tag.encode()})
     messages: list[dict[str, Any]] = []
-    push(engine, f"{registry.host}/many", "", None, messages.append)
-    with urllib.request.urlopen(f"http://{registry.host}/v2/many/tags/list") as answer:
+    push(engine, f"{registry.host}/all-tags", "", None, messages.append)
+    with urllib.request.urlopen(f"http://{registry.host}/v2/all-tags/tags/list") as answer:
         assert sorted(json.load(answer)["tags"]) == ["1", "2"]
 
 

@@ -1,14 +1,19 @@
-"""What is copied and packed in one walk is what would have been packed and unpacked."""
+"""A layer of what was changed: the archive first, the files a moment later, for whoever asks for them."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from kernelkit.errors import KernelkitError
+from kernelkit.image.layer import UnpackLayer
 from kernelkit.image.manifest import LAYER
 from kernelkit.image.reference import Reference
 from kernelkit.image.store import Store
@@ -42,12 +47,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_copy_is_what_an_unpacked_archive_would_be(folder: Path) -> None:
+def test_the_files_are_what_an_unpacked_archive_would_be(folder: Path) -> None:
     upper, lower = str(folder / "upper"), str(folder / "lower")
     one, two = Store(folder / "one"), Store(folder / "two")
     copied = one.add_upper(upper, [lower], ["proc"])
     unpacked = two.add_layer(pack(upper, layer=True, below=[lower], made=frozenset([b"proc"])))
     assert copied
+    one.ensure(copied.diff_id)
     assert (copied.diff_id, copied.size) == (unpacked.diff_id, unpacked.size)
     assert (copied.blob.media_type, copied.blob.digest) == (LAYER, copied.diff_id)
     looks = [
@@ -67,8 +73,8 @@ def test_nothing_changed_is_no_layer(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
     store = Store(tmp_path / "home")
     assert store.add_upper(str(tmp_path / "upper"), [str(tmp_path / "lower")], ["proc"]) is None
-    assert not list((store.home / "layers").iterdir())
-    assert not list((store.home / "blobs/sha256").iterdir())
+    assert not list(store.home.glob("layers/*"))
+    assert not list(store.home.glob("blobs/sha256/*"))
 
 
 def test_the_same_content_is_the_same_layer(folder: Path) -> None:
@@ -95,3 +101,43 @@ def test_an_image_is_compressed_when_it_has_to_be_carried(folder: Path) -> None:
     kept = {path.name for path in (store.home / "blobs/sha256").iterdir()}
     assert kept == {each["digest"][7:] for each in (blob, manifest["config"])} | {packed.manifest.digest[7:]}
     assert store.compress("x:2") == packed
+
+
+def test_whoever_needs_the_files_waits_for_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(folder / "home")
+    perform = UnpackLayer.perform
+    monkeypatch.setattr(UnpackLayer, "perform", lambda self: (time.sleep(0.3), perform(self))[1])
+    layer = store.add_upper(str(folder / "upper"), [str(folder / "lower")], [])
+    assert layer
+    image = store.add_image({"os": "linux"}, [layer], names=[Reference.parse("x:1")])
+    assert not image.layers[0].exists()
+    assert store.layer(layer.diff_id) == layer
+    assert (store.find("x:1").layers[0] / "new/deep/f").read_text() == "f\n"
+
+
+def test_files_that_an_engine_did_not_unpack_any_more_are_unpacked_by_the_next(folder: Path) -> None:
+    store = Store(folder / "home")
+    layer = store.add_upper(str(folder / "upper"), [str(folder / "lower")], [])
+    assert layer
+    store.add_image({"os": "linux"}, [layer], names=[Reference.parse("x:1")])
+    shutil.rmtree(store.find("x:1").layers[0])
+    after = Store(folder / "home")
+    after.sweep()
+    assert (after.find("x:1").layers[0] / "new/deep/f").read_text() == "f\n"
+
+
+def test_a_disk_that_was_full_meanwhile_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(folder / "home")
+    perform = UnpackLayer.perform
+
+    def refuse(_: UnpackLayer) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(UnpackLayer, "perform", refuse)
+    layer = store.add_upper(str(folder / "upper"), [str(folder / "lower")], [])
+    assert layer
+    store.add_image({"os": "linux"}, [layer], names=[Reference.parse("x:1")])
+    with pytest.raises(KernelkitError, match=r"cannot unpack layer '.*': no space left on device"):
+        store.find("x:1")
+    monkeypatch.setattr(UnpackLayer, "perform", perform)
+    assert (store.find("x:1").layers[0] / "new/deep/f").read_text() == "f\n"

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import struct
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +41,9 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
 
 
 def engine_of(kk: Kernelkit) -> int:
-    """The engine's pid on the real machine."""
+    """The engine's pid on the machine where the test's commands run."""
+    if kk.machine:
+        return int(kk.run(["pgrep", "-f", "kernelkit.server.daemon"]).stdout.split()[0])
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or b"kernelkit.server.daemon" not in _read(entry / "cmdline"):
             continue
@@ -75,7 +76,7 @@ def traced(kk: Kernelkit, output: Path, *command: str) -> list[tuple[int, str]]:
         "-o",
         str(output),
     ]
-    strace = subprocess.Popen([*attach, "-p", init, "-p", str(engine_of(kk))], stderr=subprocess.PIPE, text=True)
+    strace = kk.start([*attach, "-p", init, "-p", str(engine_of(kk))])
     try:
         time.sleep(1)  # to be attached to all threads
         assert strace.poll() is None, strace.stderr and strace.stderr.read()
@@ -193,6 +194,7 @@ def expected(steps: Sequence[dict[str, Any]], mounted: set[str], root: str) -> I
             "AddVeth": lambda f: ["RTM_NEWLINK"],
             "SetMaster": lambda f: ["RTM_NEWLINK"] * (2 if f["hairpin"] else 1),
             "SetLinkUp": lambda f: ["RTM_NEWLINK"],
+            "ReplaceFdb": lambda f: ["RTM_NEWNEIGH"],
             "SetAddress": lambda f: ["RTM_NEWLINK"],
             "AddAddress": lambda f: ["RTM_NEWADDR"],
             "AddRoute": lambda f: ["RTM_NEWROUTE"],

@@ -9,8 +9,9 @@ The engine waits before every operation; a stage is done when it waits before on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lessons.client import Engine, EngineError, Json, LessonError, Stepper
@@ -130,6 +131,7 @@ class Walk:
                 raise
             # Somebody else has that port of the machine: any free one will do.
             remove(self.engine, self.run.name)
+            self.run = replace(self.run, words=re.sub(r"-p \d+:", "-p ", self.run.words))
             self._begin(_with_any_port(settings))
 
     def _begin(self, settings: Mapping[str, Any]) -> None:

@@ -114,6 +114,7 @@ def test_a_port_that_somebody_has_is_no_reason_to_stop(engine: Engine) -> None:
     try:
         other.finish()
         assert other.moments[-1].state.status == "running"
+        assert other.run.words == "docker run -it -p 80 --name lesson-1 bash"
     finally:
         other.close()
         walked[0].close()

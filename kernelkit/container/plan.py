@@ -25,7 +25,17 @@ from kernelkit.container.network import Endpoint
 from kernelkit.container.overlay import Stack, allocate, stack
 from kernelkit.kernel.files import ChangeDirectory, WriteFile
 from kernelkit.kernel.hostname import SetDomainname, SetHostname
-from kernelkit.kernel.process import Clone, ConnectStdio, Exec, Fork, OpenTerminal, StartSession
+from kernelkit.kernel.mount import MakeMountPoint
+from kernelkit.kernel.process import (
+    Clone,
+    ConnectStdio,
+    Exec,
+    ForbidTracing,
+    Fork,
+    OpenTerminal,
+    StartSession,
+    StayAsInit,
+)
 from kernelkit.kernel.unshare import JoinNamespace, Unshare
 from kernelkit.trace import Operation, Stage
 
@@ -50,7 +60,7 @@ class Inputs:
     publications: tuple[Publication, ...] = ()
     stdin: bool = False
     window: tuple[int, int] = (0, 0)  # rows, columns of the terminal
-    init: str = ""  # a program on the host that becomes the container's process 1: `--init`
+    init: bool = False  # whether process 1 stays what it is and the program becomes its child: `--init`
 
 
 def start(inputs: Inputs) -> list[Stage]:
@@ -64,11 +74,20 @@ def start(inputs: Inputs) -> list[Stage]:
         Stage("create", "init", "host", (Fork("shim"),)),
         Stage("create", "shim", "host", _clone(linux, inputs.layout, new, joined)),
         Stage("create", "container", "container", (*_identity(spec, inputs, new, joined),)),
-        Stage("filesystem", "container", "container", (*rootfs.isolate(), *allocate(inputs.stack))),
+        Stage("filesystem", "container", "container", (*rootfs.isolate(_propagation(spec)), *allocate(inputs.stack))),
         Stage("rw-layer", "container", "container", (*stack(inputs.stack), *_tree(inputs, root))),
         *_network(inputs),
         Stage("exec", "container", "container", tuple(_enter(inputs, root, process))),
     ]
+
+
+def usual_clone(layout: Layout) -> Operation | None:
+    """The clone of an ordinary container, which can be performed before anybody asks for one; None where it cannot.
+
+    On a machine with cgroup version 2 alone every container's first process is born in that container's own cgroup.
+    """
+    born_elsewhere = bool(cgroup.birthplace(layout, "", {}))
+    return None if born_elsewhere else Clone(tuple(kind for kind in KINDS.values() if kind != "user"))
 
 
 def stop(layout: Layout, cgroup_path: str, publications: Sequence[Publication]) -> list[Stage]:
@@ -92,9 +111,7 @@ def _join(linux: Mapping[str, Any], layout: Layout) -> list[Operation]:
     return cgroup.join(layout, linux["cgroupsPath"], linux["resources"])
 
 
-def _clone(
-    linux: Mapping[str, Any], layout: Layout, new: set[str], joined: Mapping[str, str]
-) -> tuple[Operation, ...]:
+def _clone(linux: Mapping[str, Any], layout: Layout, new: set[str], joined: Mapping[str, str]) -> tuple[Operation, ...]:
     place = cgroup.birthplace(layout, linux["cgroupsPath"], linux["resources"])
     kinds = tuple(ours for theirs, ours in KINDS.items() if theirs in new)
     if "pid" not in joined:
@@ -103,9 +120,7 @@ def _clone(
     return (JoinNamespace("pid", joined["pid"]), Clone(kinds, place), JoinNamespace("pid", "/proc/self/ns/pid"))
 
 
-def _identity(
-    spec: Mapping[str, Any], inputs: Inputs, new: set[str], joined: Mapping[str, str]
-) -> list[Operation]:
+def _identity(spec: Mapping[str, Any], inputs: Inputs, new: set[str], joined: Mapping[str, str]) -> list[Operation]:
     plan: list[Operation] = [*_join(spec["linux"], inputs.layout)]
     if "cgroup" in new:
         # Only now: the root of the new namespace is the cgroup that the process is in, cgroup_namespaces(7).
@@ -117,6 +132,12 @@ def _identity(
         if spec.get("domainname"):
             plan.append(SetDomainname(spec["domainname"]))
     return plan
+
+
+def _propagation(spec: Mapping[str, Any]) -> str:
+    """Who wants to see what the host will mount later stays its slave: mount_namespaces(7)."""
+    wanted = {option for mount in spec["mounts"] for option in mount.get("options") or ()}
+    return "rslave" if wanted & {"slave", "rslave"} else "rprivate"
 
 
 def _tree(inputs: Inputs, root: str) -> list[Operation]:
@@ -131,6 +152,7 @@ def _tree(inputs: Inputs, root: str) -> list[Operation]:
         ),
         *_sysctl(linux, root),  # before /proc/sys turns read-only
         *rootfs.conceal(linux["maskedPaths"], linux["readonlyPaths"], root),
+        *_workplace(inputs.spec, root),  # before all of it may
     ]
 
 
@@ -143,6 +165,12 @@ def _network(inputs: Inputs) -> list[Stage]:
         Stage("ip", "container", "container", tuple(network.addresses(inputs.endpoints))),
         Stage("nat", "container", "host", tuple(nat.publish(inputs.publications))),
     ]
+
+
+def _workplace(spec: Mapping[str, Any], root: str) -> list[Operation]:
+    """The working directory of a container whose files cannot be changed once it is in there."""
+    wanted = spec["root"].get("readonly") and spec["process"]["cwd"] != "/"
+    return [MakeMountPoint(spec["process"]["cwd"], directory=True, root=root)] if wanted else []
 
 
 def _sysctl(linux: Mapping[str, Any], root: str) -> list[Operation]:
@@ -158,7 +186,11 @@ def _enter(inputs: Inputs, root: str, process: Mapping[str, Any]) -> list[Operat
     else:
         plan.append(ConnectStdio(STDIN if inputs.stdin else -1, STDOUT, STDERR))
     plan.append(ChangeDirectory(process["cwd"], make=True))
+    if inputs.init or not any(n == {"type": "pid"} for n in inputs.spec["linux"]["namespaces"]):
+        plan.append(ForbidTracing())  # others are there to see us with the container's rights and not yet its program
     plan += security.privileges(process, inputs.seccomp, inputs.bounding)
+    if inputs.init:
+        plan.append(StayAsInit(tuple(process["args"])))
     plan.append(Exec(tuple(process["args"]), tuple(process["env"])))
     return plan
 

@@ -24,6 +24,9 @@ from kernelkit.kernel.mount import (
 )
 from kernelkit.trace import Operation
 
+# The kernel's own file systems, whose places an image must leave to them.
+KERNELS = ("proc", "sysfs")
+
 DEVICE_LINKS = (
     ("/proc/self/fd", "fd"),
     ("/proc/self/fd/0", "stdin"),
@@ -62,7 +65,8 @@ def mounts(
             plan += _cgroups(target, options, root, hierarchies)
         else:
             plain = tuple(o for o in options if o not in PROPAGATION)
-            plan.append(MakeMountPoint(target, directory=True, root=root))
+            ordinary = kind in KERNELS or target == "/dev"
+            plan.append(MakeMountPoint(target, directory=True, root=root, ordinary=ordinary))
             plan.append(Mount(kind, mount.get("source", kind), target, plain, root))
         if target == "/dev" and kind == "tmpfs":
             plan += device_tree(f"{root}/dev", devices, bind=bind_devices)
@@ -91,7 +95,8 @@ def device_tree(dev: str, devices: Sequence[Mapping[str, Any]], *, bind: bool = 
 
 def conceal(masked: Sequence[str], protected: Sequence[str], root: str) -> list[Operation]:
     """Hide the kernel's more talkative files, and make its switches read-only."""
-    return [*(MaskPath(root + path) for path in masked), *(ProtectPath(root + path) for path in protected)]
+    null = f"{root}/dev/null"
+    return [*(MaskPath(root + path, null) for path in masked), *(ProtectPath(root + path) for path in protected)]
 
 
 def enter(root: str, *, readonly: bool = False) -> list[Operation]:
@@ -122,8 +127,11 @@ def _cgroups(
     base = tuple(o for o in options if o != "ro")
     plan.append(Mount("tmpfs", "tmpfs", target, (*base, "mode=755"), root))
     for name, controllers in hierarchies:
-        place = f"{root}{target}/{name}"
+        place = f"{target}/{name}"
         kind = "cgroup" if controllers else "cgroup2"
         data = (controllers,) if controllers else ()
-        plan += [MakeDirectory(place), Mount(kind, "cgroup", f"{target}/{name}", (*options, *data), root)]
+        plan += [
+            MakeMountPoint(place, directory=True, root=root),
+            Mount(kind, "cgroup", place, (*options, *data), root),
+        ]
     return plan

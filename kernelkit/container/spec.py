@@ -87,13 +87,13 @@ def config(settings: Mapping[str, Any], host: Mapping[str, Any], facts: Facts) -
         "hostname": facts.hostname,
         **({"domainname": settings["Domainname"]} if settings.get("Domainname") else {}),
         "mounts": _mounts(host, facts, privileged=privileged),
-        "annotations": {},
+        "annotations": dict(host.get("Annotations") or {}),
         "linux": {
             "sysctl": _sysctl(host, facts),
             "resources": resources(host, facts),
             "cgroupsPath": facts.cgroup_path,
             "namespaces": _namespaces(facts),
-            "devices": [*_default_devices(), *facts.devices],
+            "devices": _devices(facts),
             **({"seccomp": facts.seccomp} if facts.seccomp else {}),
             "maskedPaths": [] if privileged else list(_given(host, "MaskedPaths", MASKED)),
             "readonlyPaths": [] if privileged else list(_given(host, "ReadonlyPaths", PROTECTED)),
@@ -188,8 +188,9 @@ def _device_rules(host: Mapping[str, Any], facts: Facts) -> list[Mapping[str, An
     return [*DEVICE_RULES, *facts.device_rules]
 
 
-def _default_devices() -> list[dict[str, Any]]:
-    return [{"path": p, "type": "c", "major": major, "minor": minor, "fileMode": 0o666} for p, major, minor in DEVICES]
+def _devices(facts: Facts) -> list[Mapping[str, Any]]:
+    default = [{"path": p, "type": "c", "major": one, "minor": two, "fileMode": 0o666} for p, one, two in DEVICES]
+    return list({device["path"]: device for device in [*default, *facts.devices]}.values())
 
 
 def _given(host: Mapping[str, Any], key: str, default: Sequence[str]) -> Sequence[str]:
@@ -237,9 +238,10 @@ def _mounts(host: Mapping[str, Any], facts: Facts, *, privileged: bool) -> list[
     elif "ipc" in facts.joined:
         shared = f"/proc/{facts.joined['ipc']}/root/dev/shm"
         standard.append(_mount("/dev/shm", "bind", shared, "rbind", "nosuid", "noexec", "nodev"))
-    else:
+    elif host.get("IpcMode") != "none":
         standard.append(_mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={shm}"))
-    etc = [_mount(target, "bind", source, "rbind", "rprivate") for target, source in facts.etc.items()]
+    kept = ["ro"] if host.get("ReadonlyRootfs") else []  # the engine's own files are as read-only as what they lie on
+    etc = [_mount(target, "bind", source, "rbind", "rprivate", *kept) for target, source in facts.etc.items()]
     wanted = {mount["destination"]: mount for mount in standard}
     for mount in [*etc, *facts.mounts]:
         wanted[mount["destination"]] = dict(mount)

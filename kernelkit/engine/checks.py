@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernelkit.errors import InvalidRequest
@@ -38,6 +38,27 @@ NOT_THERE = (
     ("Cgroup", "cgroup"),
 )
 
+# What these turn off is not there in the first place.
+NOTHING_TO_TURN_OFF = (
+    "apparmor=unconfined",
+    "apparmor:unconfined",
+    "label=disable",
+    "label:disable",
+    "writable-cgroups=false",
+)
+SIZE = re.compile(r"\d+[kmgKMG]?%?")
+# tmpfs(5), Mount options, and mount(8)'s words for all file systems.
+TMPFS_OPTIONS = {
+    "size": SIZE,
+    "nr_inodes": SIZE,
+    "nr_blocks": SIZE,
+    "mode": re.compile("[0-7]{1,4}"),
+    "uid": re.compile(r"\d+"),
+    "gid": re.compile(r"\d+"),
+    "mpol": re.compile(r"[a-z0-9:=,-]+"),
+}
+TMPFS_FLAGS = ("ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime", "strictatime")
+
 Json = dict[str, Any]
 
 
@@ -49,6 +70,9 @@ def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
     limits(host)
     restart(host["RestartPolicy"], auto_remove=host["AutoRemove"])
     _modes(config, host)
+    _security(host["SecurityOpt"] or [])
+    _sysctls(host)
+    _tmpfs(host.get("Tmpfs") or {})
     _log(host["LogConfig"])
     for port in (*(config.get("ExposedPorts") or {}), *(host["PortBindings"] or {})):
         _port(port)
@@ -143,9 +167,7 @@ def _cpu(host: Mapping[str, Any]) -> None:
             f"Conflicting options: Nano CPUs and CPU {'Period' if period else 'Quota'} cannot both be set"
         )
     if nano < 0 or nano > cpus * 1_000_000_000:
-        raise InvalidRequest(
-            f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available"
-        )
+        raise InvalidRequest(f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
     if period and not 1000 <= period <= 1_000_000:
         raise InvalidRequest("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
     if 0 < quota < 1000:
@@ -222,6 +244,49 @@ def _modes(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
     for given, what in conflicts:
         if given:
             raise InvalidRequest(f"conflicting options: {what}")
+
+
+def _security(options: Sequence[str]) -> None:
+    for number, option in enumerate(options):
+        key, separator, value = option.partition("=" if "=" in option else ":")
+        if key == "no-new-privileges" and value.lower() in ("", "true", "false", "1", "0", "t", "f"):
+            continue
+        if key == "no-new-privileges":
+            raise InvalidRequest(
+                f'invalid --security-opt {number + 1}: "{option}"', "no-new-privileges is true or false"
+            )
+        if not separator or key not in ("seccomp", "apparmor", "label", "systempaths", "writable-cgroups"):
+            raise InvalidRequest(f'invalid --security-opt {number + 1}: "{option}"')
+        if key == "seccomp" or option in NOTHING_TO_TURN_OFF or (key, value) == ("systempaths", "unconfined"):
+            continue
+        raise InvalidRequest(f"'--security-opt {option}' is not supported by kernelkit")
+
+
+def _sysctls(host: Mapping[str, Any]) -> None:
+    """Only what belongs to a namespace that the container has of its own: anything else is the whole machine's."""
+    owners = {
+        "network": (host["NetworkMode"] == "host", ("net.",)),
+        "ipc": (host["IpcMode"] == "host", ("fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")),
+    }
+    for name in host.get("Sysctls") or {}:
+        # sysctl(8): either separator may be used, and then stands for the other.
+        plain = name.replace("/", ".")
+        owner = next((o for o, (_, prefixes) in owners.items() if plain.startswith(prefixes)), None)
+        if owner is None or "/" in name or ".." in name:
+            raise InvalidRequest(f"sysctl '{name}' is not in a separate kernel namespace")
+        if owners[owner][0]:
+            raise InvalidRequest(f"sysctl '{name}' not allowed in host {owner} namespace")
+
+
+def _tmpfs(wishes: Mapping[str, str]) -> None:
+    for place, text in wishes.items():
+        for option in text.split(",") if text else []:
+            key, equals, value = option.partition("=")
+            known = TMPFS_OPTIONS.get(key) if equals else re.compile("") if option in TMPFS_FLAGS else None
+            if known is None:
+                raise InvalidRequest(f'invalid tmpfs option ["{option}"] for {place}')
+            if not known.fullmatch(value):
+                raise InvalidRequest(f'invalid value for tmpfs option "{option}" for {place}')
 
 
 def _log(log: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernelkit.container import seccomp_profile, security
@@ -29,6 +29,7 @@ def gather(engine: Engine, container: Container) -> Facts:
         host.get("CapAdd") or [], host.get("CapDrop") or [], bool(host.get("Privileged")), engine.bounding
     )
     joined, shared = namespaces(engine, container)
+    nodes = devices(host)
     return Facts(
         id=container.id,
         hostname=hostname(engine, container, shared),
@@ -37,8 +38,8 @@ def gather(engine: Engine, container: Container) -> Facts:
         capabilities=capabilities,
         cgroup_path=engine.cgroup_path(container.id),
         etc=_etc(engine, container, joined),
-        mounts=[*(_mount(engine, m) for m in container.mounts), *_tmpfs(host)],
-        devices=[] if host.get("Privileged") else devices(host),
+        mounts=[*_mounts(engine, container), *_tmpfs(host), *_device_mounts(nodes)],
+        devices=[*(_all_devices() if host.get("Privileged") else ()), *(n for n in nodes if _in_dev(n["path"]))],
         device_rules=device_rules(host),
         joined=joined,
         shared=shared,
@@ -74,18 +75,22 @@ def namespaces(engine: Engine, container: Container) -> tuple[dict[str, int], fr
         if mode == "host":
             shared.add(kind)
         elif mode.startswith("container:"):
-            joined[kind] = other(engine, mode).state.pid
+            joined[kind] = other(engine, mode, kind).state.pid
     if container.host_config.get("Privileged") and not container.host_config.get("CgroupnsMode"):
         shared.add("cgroup")
     return joined, frozenset(shared)
 
 
-def other(engine: Engine, mode: str) -> Container:
-    """The running container that `container:ID` names."""
+def other(engine: Engine, mode: str, kind: str = "network") -> Container:
+    """The running container that `container:ID` names; Conflict when its namespace of that kind cannot be joined."""
     name = mode.partition(":")[2]
     found = engine.state.container(name)
     if not found.state.running:
-        raise Conflict(f"cannot join network of a non running container: {found.id}")
+        what = kind if kind == "network" else kind.upper()
+        raise Conflict(f"cannot join {what} of a non running container: {found.id}")
+    if kind == "ipc" and found.host_config.get("IpcMode") in ("private", "none", ""):
+        hint = "hint: use IpcMode:shareable for the donor container"
+        raise Conflict(f"cannot join IPC of {found.id}: non-shareable IPC ({hint})")
     return found
 
 
@@ -93,18 +98,18 @@ def devices(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The nodes of `--device`, as OCI devices; a folder stands for all the nodes in it."""
     found = []
     for wish in host.get("Devices") or []:
-        source, target = wish["PathOnHost"], wish.get("PathInContainer") or wish["PathOnHost"]
+        source, target = wish["PathOnHost"], os.path.normpath(wish.get("PathInContainer") or wish["PathOnHost"])
         paths = [source]
         if os.path.isdir(source):
             paths = [os.path.join(folder, name) for folder, _, names in os.walk(source) for name in names]
         for path in paths:
             node = _node(path)
             if node:
-                found.append({**node, "path": target + path.removeprefix(source)})
+                place = target + path.removeprefix(source)
+                found.append({**node, "path": place, **({} if _in_dev(place) else {"source": path})})
             elif path == source:
-                raise NotFound(
-                    f'error gathering device information while adding custom device "{source}": not a device node'
-                )
+                why = "not a device node" if os.path.exists(source) else "no such file or directory"
+                raise NotFound(f'error gathering device information while adding custom device "{source}": {why}')
     return found
 
 
@@ -155,6 +160,35 @@ def _etc(engine: Engine, container: Container, joined: Mapping[str, int]) -> dic
     return {f"/etc/{name}": f"{folder}/{name}" for name in ETC}
 
 
+def _all_devices() -> list[dict[str, Any]]:
+    """Every node in the host's /dev but terminals, which a container has its own of."""
+    found = []
+    for folder, folders, names in os.walk("/dev"):
+        folders[:] = [name for name in folders if name not in ("pts", "shm", "fd", "mqueue", "hugepages")]
+        for path in (os.path.join(folder, name) for name in names if name not in ("console", "ptmx")):
+            node = None if os.path.islink(path) else _node(path)
+            if node:
+                found.append(node)
+    return found
+
+
+def _in_dev(path: str) -> bool:
+    return path.startswith("/dev/")
+
+
+def _device_mounts(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Nodes wanted elsewhere than in /dev: the host's own, shown there; only a fresh /dev is safe to make nodes in."""
+    return [
+        {"destination": node["path"], "type": "bind", "source": node["source"], "options": ["rbind", "rprivate"]}
+        for node in nodes
+        if not _in_dev(node["path"])
+    ]
+
+
+def _mounts(engine: Engine, container: Container) -> list[dict[str, Any]]:
+    return [_mount(engine, mount) for mount in container.mounts if mount.get("Type") != "tmpfs"]
+
+
 def _mount(engine: Engine, mount: Mapping[str, Any]) -> dict[str, Any]:
     """A volume or bind as an OCI mount."""
     options = ["rbind", mount.get("Propagation") or "rprivate"]
@@ -170,7 +204,7 @@ def _tmpfs(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     mounts = []
     for target, text in (host.get("Tmpfs") or {}).items():
         options = ["noexec", "nosuid", "nodev", *(text.split(",") if text else [])]
-        mounts.append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})
+        mounts.append({"destination": os.path.normpath(target), "type": "tmpfs", "source": "tmpfs", "options": options})
     for wish in host.get("Mounts") or []:
         if wish.get("Type") == "tmpfs":
             wanted = wish.get("TmpfsOptions") or {}
@@ -178,7 +212,8 @@ def _tmpfs(host: Mapping[str, Any]) -> list[dict[str, Any]]:
             options += [f"size={wanted['SizeBytes']}"] if wanted.get("SizeBytes") else []
             options += [f"mode={wanted['Mode']:o}"] if wanted.get("Mode") else []
             options += ["ro"] if wish.get("ReadOnly") else []
-            mounts.append({"destination": wish["Target"], "type": "tmpfs", "source": "tmpfs", "options": options})
+            target = os.path.normpath(wish["Target"])
+            mounts.append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})
     return mounts
 
 

@@ -1,4 +1,4 @@
-"""What is mounted into a container: `-v`, `--mount`, `--volumes-from` and its image's volumes as Docker's `MountPoint`s."""
+"""What is mounted into a container: `-v`, `--mount`, `--volumes-from`, its image's volumes; Docker's `MountPoint`s."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from kernelkit.errors import InvalidRequest
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 # Words of other systems that mean nothing on Linux without SELinux, and which Docker takes all the same.
 NO_MEANING = ("z", "Z", "consistent", "cached", "delegated", "default")
+
+# What may be laid over in /proc: figures that are not the container's own otherwise, as lxcfs does.
+IN_PROC = ("cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime")
 
 Json = dict[str, Any]
 
@@ -40,6 +43,7 @@ def resolve(engine: Engine, config: Mapping[str, Any], host: Mapping[str, Any]) 
         found[_clean(wish["Target"])] = _wished(engine, wish)
     for place in config.get("Volumes") or {}:
         place = _clean(place)
+        _check_proc(place)
         if place not in found and place not in (host.get("Tmpfs") or {}):
             found[place] = _backed(engine, {"Type": "volume", "Name": "", "Destination": place, "Mode": "", "RW": True})
     return list(found.values())
@@ -79,6 +83,7 @@ def check(wish: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidRequest(f"{said}: invalid mount path: '{target}' mount path must be absolute")
     if _clean(target) == "/":
         raise InvalidRequest(f"{said}: invalid specification: destination can't be '/'")
+    _check_proc(_clean(target))
     if kind == "bind":
         if not source:
             raise InvalidRequest(f"{said}: field Source must not be empty")
@@ -100,11 +105,19 @@ def check(wish: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_target(target: str, text: str) -> None:
     if not os.path.isabs(target):
-        raise InvalidRequest(f"invalid volume specification: '{text}': invalid mount path: '{target}' "
-                             "mount path must be absolute")
+        raise InvalidRequest(
+            f"invalid volume specification: '{text}': invalid mount path: '{target}' mount path must be absolute"
+        )
     if _clean(target) == "/":
-        raise InvalidRequest(f"invalid volume specification: '{text}': invalid specification: "
-                             "destination can't be '/'")
+        raise InvalidRequest(f"invalid volume specification: '{text}': invalid specification: destination can't be '/'")
+    _check_proc(_clean(target))
+
+
+def _check_proc(target: str) -> None:
+    """Refuse what would hide what is hidden in /proc, and let a file of one's own pass for the kernel's."""
+    inside = target == "/proc" or target.startswith("/proc/")
+    if inside and target.removeprefix("/proc/") not in IN_PROC:
+        raise InvalidRequest(f'"{target}" cannot be mounted because it is inside /proc')
 
 
 def _clean(path: str) -> str:

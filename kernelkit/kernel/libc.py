@@ -62,6 +62,7 @@ SECCOMP_FILTER_FLAG_LOG = 2
 
 # Numbers of calls the C library has no function for (asm/unistd.h); x86_64, and the generic table for the rest.
 _X86 = platform.machine() == "x86_64"
+SYS_rt_sigaction = 13 if _X86 else 134
 SYS_capget = 125 if _X86 else 90
 SYS_capset = 126 if _X86 else 91
 SYS_pivot_root = 155 if _X86 else 41

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ OPTIONS: dict[str, tuple[int, bool]] = {
     "relatime": (libc.MS_RELATIME, True),
     "strictatime": (libc.MS_STRICTATIME, True),
 }
+NULL = os.makedev(1, 3)  # Documentation/admin-guide/devices.txt: /dev/null
 PROPAGATION = {
     "private": libc.MS_PRIVATE,
     "rprivate": libc.MS_PRIVATE | libc.MS_REC,
@@ -154,15 +156,26 @@ class Remount:
 
 @dataclass(frozen=True)
 class MakeMountPoint:
-    """Make sure there is a place to mount on, inside a container's root: a directory or an empty file."""
+    """Make sure there is a place to mount on, inside a container's root: a directory or an empty file.
+
+    An `ordinary` one is reached without links: what comes later speaks of /dev, /proc and /sys by these very names,
+    from outside the container's root, and an image in which one is a link to /etc would have it done to the host's.
+    """
 
     path: str
     directory: bool
     root: str
+    ordinary: bool = False
 
     def perform(self) -> None:
         """Make what is missing of the path; what exists stays as it is."""
-        make_in_root(self.root, self.path, directory=self.directory)
+        try:
+            make_in_root(self.root, self.path, directory=self.directory, links=not self.ordinary)
+        except OSError as error:
+            if self.ordinary and error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EEXIST):
+                said = "must be mounted on an ordinary directory, which it is not in this image"
+                raise OSError(error.errno, said, self.path) from None
+            raise
 
     def shell(self) -> str:
         """Mkdir or touch."""
@@ -174,28 +187,36 @@ class MakeMountPoint:
 
 @dataclass(frozen=True)
 class MaskPath:
-    """Hide a file behind /dev/null, or a directory behind an empty read-only tmpfs, if it exists."""
+    """Hide a file behind /dev/null, or a directory behind an empty read-only tmpfs, if it exists.
+
+    `null` is the container's own /dev/null: over the host's, its root could change the mode of the host's.
+    """
 
     path: str
+    null: str = "/dev/null"
 
     def perform(self) -> None:
-        """Mount over the path; nothing to do when it is not there."""
+        """Mount over the path; nothing to do when it is not there. OSError when `null` is anything else than that."""
         try:
             mode = os.stat(self.path).st_mode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         if stat.S_ISDIR(mode):
             libc.mount("tmpfs", self.path, "tmpfs", libc.MS_RDONLY, "")
-        else:
-            libc.mount("/dev/null", self.path, "", libc.MS_BIND)
+            return
+        fd = os.open(self.null, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISCHR(found.st_mode) or found.st_rdev != NULL:
+                raise OSError(errno.ENODEV, "is not the null device", self.null)
+            libc.mount(f"/proc/self/fd/{fd}", self.path, "", libc.MS_BIND)
+        finally:
+            os.close(fd)
 
     def shell(self) -> str:
         """A test and a mount."""
-        p = join([self.path])
-        return (
-            f"if [ -d {p} ]; then mount -t tmpfs -o ro tmpfs {p}; "
-            f"elif [ -e {p} ]; then mount --bind /dev/null {p}; fi"
-        )
+        p, null = join([self.path]), join([self.null])
+        return f"if [ -d {p} ]; then mount -t tmpfs -o ro tmpfs {p}; elif [ -e {p} ]; then mount --bind {null} {p}; fi"
 
 
 @dataclass(frozen=True)
@@ -208,7 +229,7 @@ class ProtectPath:
         """Bind the path on itself, then remount that bind read-only."""
         try:
             libc.mount(self.path, self.path, "", libc.MS_BIND | libc.MS_REC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         kept = os.statvfs(self.path).f_flag & (libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC)
         libc.mount("none", self.path, "", libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | kept)

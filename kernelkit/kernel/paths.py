@@ -44,13 +44,14 @@ def open_in_root(root: str, path: str, flags: int, mode: int = 0) -> int:
         return openat2(directory, path.lstrip("/") or ".", flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
 
-def make_in_root(root: str, path: str, *, directory: bool) -> None:
+def make_in_root(root: str, path: str, *, directory: bool, links: bool = True) -> None:
     """Make sure that `path` is there under `root`, as a directory or as a file, with its parents.
 
-    Links inside are followed as the container would follow them; what exists is left as it is.
+    Links inside are followed as the container would follow them, or with `links` false refused by OSError (ELOOP);
+    what exists is left as it is.
     """
     with root_directory(root) as base:
-        resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+        resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (0 if links else RESOLVE_NO_SYMLINKS)
         here = os.dup(base)
         try:
             parts = [part for part in path.split("/") if part]

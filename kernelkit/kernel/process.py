@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -17,6 +18,15 @@ from kernelkit.kernel.unshare import KINDS, flags_of
 from kernelkit.kernel.words import join
 
 TIOCGPTPEER = 0x5441  # asm-generic/ioctls.h: open the other side of a pty, whatever /dev/pts shows here
+
+# Ignored signals stay ignored across exec. Python ignores some, `nohup` and shells that start us in the background
+# others; glibc ignores two of its own in what it spawns, which only the kernel itself can be asked to undo.
+IGNORED = tuple(number for number in range(1, 32) if signal.getsignal(number) is signal.SIG_IGN)
+GLIBC_OWN = (32, 33)
+_DEFAULT = bytes(32)  # struct kernel_sigaction, all zero: SIG_DFL
+
+# What a process 1 must not hold back: its own mistakes, and being stopped for the terminal. sigprocmask(2), NOTES.
+OWN = (signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS)
 
 # struct clone_args of clone3(2): flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid
 # set_tid_size cgroup
@@ -105,7 +115,7 @@ class OpenTerminal:
         """As script(1) gives a command a terminal."""
         if not self.console:
             return ": the shim's terminal becomes standard input, output and error"
-        return f": > {join([self.console])} && mount --bind \"$(tty)\" {join([self.console])}"
+        return f': > {join([self.console])} && mount --bind "$(tty)" {join([self.console])}'
 
 
 @dataclass(frozen=True)
@@ -149,7 +159,7 @@ class StartSession:
 
 @dataclass(frozen=True)
 class BecomeSubreaper:
-    """Be the one to whom descendants come when their parents are gone, as to a process 1: PR_SET_CHILD_SUBREAPER(2const)."""
+    """Be the one to whom descendants come when their parents are gone, as to a process 1: PR_SET_CHILD_SUBREAPER."""
 
     def perform(self) -> None:
         """Ask prctl(2)."""
@@ -158,6 +168,52 @@ class BecomeSubreaper:
     def shell(self) -> str:
         """No command of a shell does it."""
         return ": become the reaper of all descendants"
+
+
+@dataclass(frozen=True)
+class ForbidTracing:
+    """Let nobody with no more rights than this process look into it, until it becomes another program: PR_SET_DUMPABLE.
+
+    Through /proc/PID/exe a container's root could else reach, and change, the host's own program. ptrace(2), Ptrace
+    access mode checking.
+    """
+
+    def perform(self) -> None:
+        """Ask prctl(2)."""
+        libc.prctl(libc.PR_SET_DUMPABLE, 0)
+
+    def shell(self) -> str:
+        """No command of a shell does it, and a shell's own program is nothing to hide."""
+        return ": nobody in the container may look into this process"
+
+
+@dataclass(frozen=True)
+class StayAsInit:
+    """Stay as process 1 of the container and go on in a child: `docker run --init`.
+
+    A program that does not expect to be process 1 then gets signals as anywhere else, and somebody collects the
+    orphans: pid_namespaces(7), The namespace init process.
+    """
+
+    program: tuple[str, ...]
+
+    def perform(self) -> None:
+        """Return in the child. Process 1 hands on signals, collects whoever ends, and ends as its child has ended."""
+        with contextlib.suppress(OSError):
+            _be_called("kernelkit-init", ("/sbin/kernelkit-init", "--", *self.program))
+        handed_on = signal.valid_signals() - set(OWN)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, handed_on)
+        child = os.fork()
+        if child == 0:
+            _lead_the_terminal()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            return
+        os.closerange(3, 1 << 20)  # what the child still needs until it is its program
+        os._exit(_look_after(child, handed_on))
+
+    def shell(self) -> str:
+        """As a shell that waits."""
+        return ": stay as process 1, which hands on signals and collects orphans; go on in a child"
 
 
 @dataclass(frozen=True)
@@ -172,8 +228,10 @@ class Exec:
 
         FileNotFoundError names a program that is not there, PermissionError one that cannot be run.
         """
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)  # Python ignores them; ignored signals stay so across exec
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_DFL)
+        for number in GLIBC_OWN:
+            libc.syscall(libc.SYS_rt_sigaction, number, _DEFAULT, None, 8)
         environment = dict(variable.partition("=")[::2] for variable in self.environment)
         program = self.arguments[0]
         if "/" in program:
@@ -210,3 +268,38 @@ def send_descriptor(to: int, descriptor: int) -> None:
     """Send a descriptor through the unix socket at number `to`: unix(7), SCM_RIGHTS."""
     with socket.socket(fileno=os.dup(to)) as connection:
         socket.send_fds(connection, [b"T"], [descriptor])
+
+
+def _lead_the_terminal() -> None:
+    """Be a process group of one's own, and the one that the terminal's keys are for, if there is a terminal."""
+    os.setpgid(0, 0)
+    with contextlib.suppress(OSError):
+        os.tcsetpgrp(0, os.getpid())
+
+
+def _be_called(name: str, words: tuple[str, ...]) -> None:
+    """Show this name and these words in ps(1): the memory that /proc/PID/cmdline reads is written over, proc(5)."""
+    buffer = ctypes.create_string_buffer(name.encode())
+    libc.prctl(libc.PR_SET_NAME, ctypes.addressof(buffer))
+    with open("/proc/self/stat", "rb") as stat:
+        fields = stat.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start, arg_end
+    text = b"".join(word.encode() + b"\0" for word in words)[: end - start - 1]
+    ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
+
+
+def _look_after(child: int, signals: set[signal.Signals]) -> int:
+    """Hand on signals and collect the dead until `child` is one of them; its exit code."""
+    while True:
+        number = signal.sigwait(signals)
+        if number != signal.SIGCHLD:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
+            continue
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == child:
+                code = os.waitstatus_to_exitcode(status)
+                return code if code >= 0 else 128 - code
+            if not pid:
+                break

@@ -65,10 +65,22 @@ def shown(messages: list[dict[str, object]], columns: int) -> str:
         termios.tcsetattr(slave, termios.TCSANOW, mode)
     try:
         progress.show(iter(messages), slave)
-        return os.read(master, 65536).decode()
     finally:
         os.close(slave)
+        text = read_all(master)
         os.close(master)
+    return text
+
+
+def read_all(fd: int) -> str:
+    """What comes to the end; a terminal whose other side is closed says so with an error (pty(7))."""
+    content = b""
+    try:
+        while piece := os.read(fd, 65536):
+            content += piece
+    except OSError:
+        pass
+    return content.decode()
 
 
 MESSAGES: list[dict[str, object]] = [

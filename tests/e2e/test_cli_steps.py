@@ -1,0 +1,167 @@
+"""A run that is shown, stepped through in a terminal, incomplete, and its record afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from tests.conftest import Kernelkit
+
+KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
+QUESTION = "q: give up"
+STAGES = ["create", "filesystem", "rw-layer", "interface", "ip", "exec"]
+
+
+@pytest.fixture
+def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
+    yield shared_kk
+    for name in shared_kk("ps", "-aq").stdout.split():
+        shared_kk("rm", "-f", name)
+
+
+def terminal(kk: Kernelkit, *words: str) -> pexpect.spawn[str]:
+    """A command in a terminal of its own."""
+    env = {**os.environ, **kk.env, "TERM": "xterm", "NO_COLOR": "1", "SHELL": "/bin/sh"}
+    return pexpect.spawn(KERNELKIT, list(words), env=env, encoding="utf-8", timeout=30, dimensions=(24, 160))
+
+
+def headings(text: str) -> list[str]:
+    """The stages whose headings are in the text, in order."""
+    return [line.split("  ")[0] for line in text.splitlines() if line[:1].isalpha() and "  " in line]
+
+
+def test_show_prints_each_operation_stage_by_stage(kk: Kernelkit) -> None:
+    ran = kk("run", "--rm", "--show", "busybox", "echo", "hi")
+    assert ran.stdout == "hi\n"
+    assert headings(ran.stderr)[: len(STAGES)] == STAGES
+    assert "  hostname " in ran.stderr
+    assert "  mount -t overlay -o lowerdir=" in ran.stderr
+    assert "  ip link add " in ran.stderr
+
+
+def test_step_stops_before_each_operation_until_told_to_continue(kk: Kernelkit) -> None:
+    child = terminal(kk, "run", "-it", "--rm", "--step", "busybox", "sh")
+    seen = ""
+    while "mount -t overlay" not in seen:
+        child.expect_exact(QUESTION)
+        seen = child.before
+        child.send("\r")
+    child.expect_exact(QUESTION)
+    assert "done in" in child.before
+    child.send("c")
+    child.expect_exact("/ # ")
+    child.sendline("echo size: $(stty size); exit 7")
+    child.expect_exact("size: 24 160")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 7
+
+
+def test_a_shell_opens_where_the_operation_will_happen(kk: Kernelkit) -> None:
+    child = terminal(kk, "run", "--rm", "--step", "busybox", "true")
+    child.expect_exact(QUESTION)
+    child.send("s")
+    child.expect("[#$] ")
+    child.sendline("echo in-$(hostname)-$((20 + 2)); exit")
+    child.expect_exact("in-practice-22")
+    child.expect_exact(QUESTION)
+    while "\n  hostname " not in child.before:
+        child.send("\r")
+        child.expect_exact(QUESTION)
+    child.send("\r")
+    child.expect_exact(QUESTION)
+    child.send("s")
+    child.expect("[#$] ")
+    child.sendline("echo in-$(hostname)-$((20 + 2)); exit")
+    child.expect("in-[0-9a-f]{12}-22")
+    child.expect_exact(QUESTION)
+    child.send("c")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+@pytest.mark.parametrize(("key", "code"), [("q", 125), ("\x03", 130)])
+def test_giving_up_leaves_nothing(key: str, code: int, kk: Kernelkit) -> None:
+    child = terminal(kk, "run", "--rm", "--step", "busybox", "true")
+    for _ in range(14):
+        child.expect_exact(QUESTION)
+        child.send("\r")
+    child.expect_exact(QUESTION)
+    child.send(key)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == code
+    assert kk("ps", "-aq").stdout == ""
+    assert kk("shell", "ip", "-o", "link", "show", "type", "veth").stdout.count("master kk0") == 0
+
+
+def test_without_leaves_out_and_says_so(kk: Kernelkit) -> None:
+    ran = kk("run", "--rm", "--without", "SetHostname", "busybox", "hostname")
+    assert ran.stdout == "practice\n"
+    assert "left out" in ran.stderr
+    assert "hostname " in ran.stderr
+
+
+def test_without_names_what_there_is_when_it_knows_no_such_thing(kk: Kernelkit) -> None:
+    ran = kk("run", "--rm", "--without", "nosuch", "busybox", "true", check=False)
+    assert ran.returncode == 125
+    assert "'nosuch'" in ran.stderr
+    assert kk("ps", "-aq").stdout == ""
+
+
+def test_nobody_to_ask_is_refused_before_anything_is_made(kk: Kernelkit) -> None:
+    # A session of its own has no terminal that could be asked in the place of standard input.
+    command = ["setsid", "--wait", KERNELKIT, "run", "-i", "--rm", "--step", "busybox", "cat"]
+    ran = kk.run(command, check=False, input="text")
+    assert (ran.returncode, ran.stderr) == (125, "--step needs a terminal: standard input belongs to the container\n")
+    assert kk("ps", "-aq").stdout == ""
+
+
+def test_the_record_has_three_forms(kk: Kernelkit) -> None:
+    kk("run", "--name", "recorded", "busybox", "true")
+    assert [stage for stage in headings(kk("trace", "recorded").stdout) if stage != "pull"][: len(STAGES)] == STAGES
+    objects = [json.loads(line) for line in kk("trace", "--json", "recorded").stdout.splitlines()]
+    keys = "seq stage actor where operation fields shell started seconds error".split()
+    assert all(list(one) == keys for one in objects)
+    assert objects[-1]["seq"] == len(objects)
+    script = kk("trace", "--sh", "recorded").stdout
+    assert script.startswith("#!")
+    assert subprocess.run(["sh", "-n"], input=script, text=True).returncode == 0
+    assert kk("trace", "--last", "--sh").stdout == script
+    assert kk("trace", "--last").stdout == kk("trace", "recorded").stdout
+
+
+def test_follow_shows_what_anybody_asks_for(kk: Kernelkit, tmp_path: Path) -> None:
+    with (tmp_path / "followed").open("w") as file:
+        follower = kk.start([KERNELKIT, "trace", "--follow", "--json"], stdout=file)
+        time.sleep(0.5)
+        kk.docker("run", "--rm", "busybox", "true")
+        time.sleep(0.5)
+        follower.terminate()
+        follower.communicate(timeout=10)
+    operations = [json.loads(line)["operation"] for line in (tmp_path / "followed").read_text().splitlines()]
+    assert "SetHostname" in operations
+    assert "Exec" in operations
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "name one container, or give --last or --follow"),
+        (["a", "--last"], "name one container, or give --last or --follow"),
+        (["--last", "--json", "--sh"], "conflicting options: cannot specify both --json and --sh"),
+        (["nosuch"], "Error response from daemon: No such container: nosuch"),
+    ],
+)
+def test_what_cannot_be_traced(words: list[str], said: str, kk: Kernelkit) -> None:
+    ran = kk("trace", *words, check=False)
+    assert (ran.returncode, ran.stderr) == (1, f"{said}\n")

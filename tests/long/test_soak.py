@@ -18,7 +18,7 @@ CLIENTS = 8
 # What the practice host's kernel holds, a line each: asked from inside.
 INSIDE = """
 sed 's/^[0-9]* [0-9]* //' /proc/1/mountinfo
-ip -oneline link show | sed 's/^[0-9]*: //; s/@.*//'
+ip -brief link show | while read name state address rest; do echo "${name%@*} $address"; done
 ip -oneline address show | sed 's/^[0-9]*: //; s/valid_lft.*//; s/ tentative//'
 ip route show table all | sed 's/ linkdown//'
 nft -s list ruleset

@@ -16,6 +16,7 @@ from kernelkit.engine.pull import pull
 from kernelkit.errors import KernelkitError
 from kernelkit.image.catalogue import Image
 from kernelkit.image.credentials import Credentials
+from kernelkit.image.layer import UnpackLayer
 from kernelkit.image.places import Places
 from kernelkit.image.reference import Reference
 from kernelkit.trace import Trace
@@ -51,7 +52,8 @@ def bring(
     name = _embedded(reference)
     if name and any(_asked(step.operation, engine.origin) for step in trace.steps):
         sources.remember(engine.home, name)
-    if trace.steps:
+    # A pull that only found everything in its place has nothing to say of how it came there.
+    if any(isinstance(step.operation, UnpackLayer) for step in trace.steps) or not engine.records.pull_of(image.id):
         engine.records.pulled(image.id, trace.steps)
     engine.events.publish("image", "pull", reference.familiar(), {"name": reference.familiar_repository})
     return image

@@ -14,7 +14,7 @@ from kernelkit.host import boot, doctor
 from kernelkit.host.practice import Facts, mode_of
 from kernelkit.kernel.process import Exec, Fork
 from kernelkit.kernel.unshare import EnterNamespaces
-from kernelkit.trace import Trace
+from kernelkit.trace import Trace, explain
 
 INSIDE = ("cgroup", "ipc", "uts", "net", "pid", "mount")
 USAGE = "usage: kernelkit up | down | status | shell [COMMAND [ARG...]] | doctor"
@@ -31,6 +31,9 @@ def main(words: list[str]) -> int:
         return verbs[words[0]](Home.default(), words[1:])
     except KernelkitError as error:
         print(f"kernelkit: {error}", file=sys.stderr)
+        return 125
+    except OSError as error:
+        print(f"kernelkit: {words[0]}: {explain(error)} (KERNELKIT_HOME says where everything is kept)", file=sys.stderr)
         return 125
     except KeyboardInterrupt:
         return 130

@@ -41,6 +41,7 @@ NFTA_SET_ELEM_DATA = 2
 NFTA_DATA_VALUE = 1
 NLA_F_NESTED = 0x8000
 
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # where nft is, and PATH may not lead
 AT_ONCE = 200  # messages whose answers fit into a socket
 DESCRIPTORS = {"": -1, "host": HOST_NETFILTER, "machine": MACHINE_NETFILTER}
 
@@ -59,11 +60,15 @@ class RunNft:
     def perform(self) -> None:
         """Run it; OSError with what nft says."""
         namespace = netlink.namespace(DESCRIPTORS[self.where]) if self.where else -1
+        enter = ["nsenter", f"--net=/proc/self/fd/{namespace}"] if self.where else []
         try:
-            enter = ["nsenter", f"--net=/proc/self/fd/{namespace}"] if self.where else []
-            kept = (namespace,) if self.where else ()
             ran = subprocess.run(
-                [*enter, "nft", "-f", "-"], input=self.script, capture_output=True, text=True, pass_fds=kept
+                [*enter, "nft", "-f", "-"],
+                input=self.script,
+                capture_output=True,
+                text=True,
+                pass_fds=(namespace,) if self.where else (),
+                env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{SBIN}"},
             )
         except FileNotFoundError as error:
             raise FileNotFoundError(errno.ENOENT, "no such program: install nftables", error.filename) from None

@@ -51,6 +51,8 @@ def open_pair(address: str, port: int, pid: int = 0) -> tuple[socket.socket, soc
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     connections = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
+        # Lets a name server of the container's own, if it does likewise, have port 53 of all its addresses.
+        datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         datagrams.bind((address, port))
         connections.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         connections.bind((address, port))

@@ -258,6 +258,20 @@ def test_networks_are_kept_apart(clean: Kernelkit) -> None:
     assert "default" not in clean.docker("run", "--rm", "--network", "inside", "busybox", "ip", "route").stdout
 
 
+@pytest.mark.skipif(not Path("/proc/sys/net/ipv6").is_dir(), reason="this kernel has no IPv6")
+def test_a_network_can_have_ipv6_too(clean: Kernelkit) -> None:
+    clean.docker("network", "create", "--ipv6", "--subnet", "fd00:77::/64", "six")
+    clean.docker("run", "-d", "--name", "web", "--network", "six", "--ip6", "fd00:77::99", "busybox", "sleep", "60")
+    settings = inspect(clean, "web")["Networks"]["six"]
+    assert (settings["GlobalIPv6Address"], settings["GlobalIPv6PrefixLen"]) == ("fd00:77::99", 64)
+    assert settings["IPAddress"].startswith("172.")
+    in_it = ("run", "--rm", "--network", "six", "busybox")
+    assert " 0% packet loss" in clean.docker(*in_it, "ping", "-c1", "-W2", "fd00:77::99").stdout
+    assert "fd00:77::99" in clean.docker(*in_it, "nslookup", "-type=aaaa", "web").stdout
+    elsewhere = clean.docker("run", "--rm", "busybox", "ip", "-6", "address").stdout
+    assert elsewhere == ""  # as with Docker, the others do not speak it
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -13,7 +13,7 @@ import pytest
 
 from kernelkit.container import nat
 from kernelkit.container.nat import Publication
-from kernelkit.kernel import libc, netlink
+from kernelkit.kernel import libc, netlink, nft
 from kernelkit.kernel.nft import AddMapElement, DeleteMapElement, RunNft
 from kernelkit.trace import Operation
 from tests.child import in_child
@@ -192,7 +192,13 @@ def test_a_refusal_says_what_and_why(operation: Operation, number: int, words: s
     assert refused.value.errno == number
 
 
+def test_nft_is_found_where_a_users_path_does_not_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    alone(lambda: None)
+
+
 def test_without_nft_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(nft, "SBIN", "/nowhere")
     with pytest.raises(FileNotFoundError, match="install nftables"):
         RunNft("list ruleset").perform()

@@ -33,7 +33,7 @@ class Record:
     def __init__(self, container: str, file: Path | None, before: Sequence[dict[str, Any]] = ()) -> None:
         self.container = container
         self.file = file
-        self._before = before
+        self.before = before
         self.spec: Mapping[str, Any] | None = None  # the OCI configuration, kept beside the record
         self._parts: list[tuple[list[Step], Ledger | None]] = []
 
@@ -48,7 +48,7 @@ class Record:
 
     def read(self) -> list[dict[str, Any]]:
         """The record as JSON objects, numbered from 1."""
-        return [{**step, "seq": number} for number, step in enumerate([*self._before, *self._steps()], 1)]
+        return [{**step, "seq": number} for number, step in enumerate([*self.before, *self._steps()], 1)]
 
     def since_start(self) -> list[dict[str, Any]]:
         """The same without how the image came, numbered from 1: as whoever looks on at a start counts them."""
@@ -114,7 +114,10 @@ class Records:
         with self._lock:
             record = self._records.get(container)
         if record is None:
+            # An earlier engine's, or one that is out of memory: it is on disk.
+            before = self.of(container, folder)
             record = self.begin(container, folder)
+            record.before = before
         record.extend(steps)
         self.publish(record, [step.as_json() for step in steps])
 

@@ -55,7 +55,8 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
     """What the kernel holds of the container whose first process that is."""
     enter = ["nsenter", "-t", str(pid)]
     links = json.loads(in_host(kk, *enter, "-n", "ip", "-j", "-d", "address"))
-    ports = json.loads(in_host(kk, "ip", "-j", "-d", "link", "show", "master", "kk0"))
+    bridge = json.loads(ask(kk, "/kernelkit/host"))["bridge"]["name"]
+    ports = json.loads(in_host(kk, "ip", "-j", "-d", "link", "show", "master", bridge))
     mounts = [line.split() for line in in_host(kk, "cat", f"/proc/{pid}/mountinfo").splitlines()]
     procs = in_host(kk, "sh", "-c", f"cat $(find /sys/fs/cgroup -path '*{identity}/cgroup.procs') | sort -un").split()
     return {
@@ -66,7 +67,7 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         "links": [
             (x["ifname"], x.get("address"), x["operstate"], x["flags"], x.get("link_netnsid"))
             for x in links
-            if x["ifname"] != "kk0"
+            if x["ifname"] != bridge
         ],
         "addresses": [[(a["local"], a["prefixlen"], a["scope"]) for a in x["addr_info"]] for x in links],
         "routes": json.loads(in_host(kk, *enter, "-n", "ip", "-j", "route", "show", "table", "all")),
@@ -119,23 +120,27 @@ def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, 
     typed = kk.start(
         [str(Path(sys.executable).with_name("kernelkit")), "shell", "sh", str(path)], stdin=subprocess.DEVNULL
     )
+    pid = 0
     try:
-        pid = _await_sleep(kk, typed)
+        pid = _await_program(kk, typed, identity)
         found = state(kk, pid, identity)
         for what in wanted:
             assert found[what] == wanted[what], what
     finally:
-        in_host(kk, "pkill", "-KILL", "-x", "sleep")
-        said = typed.communicate(timeout=10)
-        print(*said)
+        if pid:
+            in_host(kk, "kill", "-KILL", str(pid))
+        else:
+            typed.kill()
+        print(*typed.communicate(timeout=10))
 
 
-def _await_sleep(kk: Kernelkit, typed: subprocess.Popen[str]) -> int:
+def _await_program(kk: Kernelkit, typed: subprocess.Popen[str], identity: str) -> int:
     """The pid of the program that the script ends with, once it is that and stands on its own root."""
     for _ in range(100):
-        found = in_host(kk, "pgrep", "-x", "sleep").split()
-        if found and typed.poll() is None:
-            return int(found[0])
+        command = f"cat $(find /sys/fs/cgroup -path '*{identity}/cgroup.procs') | sort -un | tail -n 1"
+        pid = in_host(kk, "sh", "-c", command).strip()
+        if pid and in_host(kk, "cat", f"/proc/{pid}/comm") == "sleep\n":
+            return int(pid)
         assert typed.poll() is None, typed.communicate()
         time.sleep(0.1)
     raise AssertionError("the script did not come to its end")

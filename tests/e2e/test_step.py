@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.e2e.test_strace import engine_of
 
 
 class Start:
@@ -108,7 +109,8 @@ def test_a_shown_start_tells_each_step_once_and_in_order(kk: Kernelkit) -> None:
 
     assert [step["seq"] for step in steps] == list(range(1, len(steps) + 1))
     assert [step["operation"] for step in steps[: len(plan)]] == [step["operation"] for step in plan]
-    assert {step["where"] for step in steps[len(plan) :]} == {"machine"}
+    # Where there is a practice host, the real machine's ports are led into it once somebody is behind them.
+    assert {step["where"] for step in steps[len(plan) :]} <= {"machine"}
     assert all(step["started"] and not step["error"] for step in steps)
     assert list(dict.fromkeys(step["stage"] for step in plan)) == [
         "create", "filesystem", "rw-layer", "interface", "ip", "nat", "exec",
@@ -121,7 +123,7 @@ def test_between_two_operations_the_kernel_is_as_the_steps_so_far_have_made_it(k
     start = Start(kk, name, step=1)
     about = start.until("SetHostname")
     enter = ["nsenter", "-t", str(about["pid"]), "-u", "hostname"]
-    assert in_host(kk, *enter) == "practice\n"
+    assert in_host(kk, *enter) == in_host(kk, "hostname")
     start.say("next")
     assert start.hear()["step"]["operation"] == "SetHostname"
     assert in_host(kk, *enter) == "renamed\n"
@@ -141,7 +143,7 @@ def test_one_operation_can_be_skipped_on_the_way(kk: Kernelkit) -> None:
     assert "about" in start.hear()
     start.say("continue")
     assert "started" in start.all()[-1]
-    assert kk.docker("exec", name, "hostname").stdout == "practice\n"
+    assert kk.docker("exec", name, "hostname").stdout == in_host(kk, "hostname")
 
 
 @pytest.mark.parametrize("operation", ["MakeCgroup", "Clone", "SetHostname", "AddVeth", "AddMapElement", "Exec"])
@@ -179,9 +181,9 @@ def test_what_is_left_out_is_not_done_and_is_said(kk: Kernelkit, left_out: str, 
     pid = kk.docker("inspect", "-f", "{{.State.Pid}}", name).stdout.strip()
     status = in_host(kk, "cat", f"/proc/{pid}/status")
     found = {
-        "hostname": in_host(kk, "nsenter", "-t", pid, "-u", "hostname") == "practice\n",
+        "hostname": in_host(kk, "nsenter", "-t", pid, "-u", "hostname") == in_host(kk, "hostname"),
         "address": "172.17." not in in_host(kk, "nsenter", "-t", pid, "-n", "ip", "address"),
-        "map": "8095" not in in_host(kk, "nft", "list", "map", "ip", "kernelkit", "tcp_ports"),
+        "map": "8095 :" not in in_host(kk, "nft", "list", "ruleset"),
         "mask": " /proc/keys " not in in_host(kk, "cat", f"/proc/{pid}/mountinfo"),
         "filter": "Seccomp:\t0" in status,
     }
@@ -226,3 +228,23 @@ def test_the_record_is_followed_whoever_asks(kk: Kernelkit) -> None:
     assert identity.encode() in content
     for operation in (b"MakeCgroup", b"Clone", b"PivotRoot", b"Exec"):
         assert operation in content
+
+
+def test_a_record_outlives_the_engine_that_made_it(kk: Kernelkit) -> None:
+    identity = kk.docker("run", "-d", "busybox", "sleep", "1000").stdout.strip()
+    file = kk.home / "containers" / identity / "trace.jsonl"
+    until = time.monotonic() + 5
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    whole = file.read_text().splitlines()
+    kk.run(["kill", "-KILL", str(engine_of(kk))])
+    while kk.docker("ps", "-q", check=False).stdout == "" and time.monotonic() < until + 10:
+        time.sleep(0.05)
+    kk.docker("exec", identity, "true")
+    while len(file.read_text().splitlines()) <= len(whole) and time.monotonic() < until + 15:
+        time.sleep(0.02)
+    after = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [step["seq"] for step in after] == list(range(1, len(after) + 1))
+    assert [step["operation"] for step in after[: len(whole)]] == [json.loads(line)["operation"] for line in whole]
+    assert after[-1]["fields"]["arguments"] == ["true"]
+    assert kk.docker("exec", identity, "grep", "CapEff", "/proc/self/status").stdout.split()[1] == "00000000a80425fb"

@@ -101,6 +101,7 @@ def test_two_thousand_containers_by_eight_clients_leave_nothing(kk_alone: Kernel
     kk("up")
     kk("pull", "busybox")
     assert run_and_remove(kk, 2 * CLIENTS) == []  # so that all that is made once is there before we look
+    time.sleep(3)  # by then the kernel has given the ends of the cable their IPv6 addresses
     outside, host, table, names = kk.machine.state(), inside(kk), rows(kk), files(kk)
     opened = descriptors(kk)
 

@@ -37,7 +37,7 @@ def amended(config: Mapping[str, Any], changes: Iterable[str]) -> Json:
         name, _, rest = line.partition(" ")
         apply = _CHANGES.get(name.upper())
         if apply is None:
-            raise InvalidRequest(f"{name.upper()} is not a valid change command")
+            raise InvalidRequest(f"{name.lower()} is not a valid change command")
         if not rest.strip():
             raise InvalidRequest(f"{name.upper()} requires at least one argument")
         apply(result, rest.strip())

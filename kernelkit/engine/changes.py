@@ -23,7 +23,7 @@ from kernelkit.kernel.view import Parts
 CHANGED, ADDED, DELETED = 0, 1, 2  # Docker's numbers for C, A and D
 
 # What every container gets mounted; Docker keeps the places for that in a sheet of their own.
-MOUNT_POINTS = frozenset(("/proc", "/sys", "/dev", "/etc/resolv.conf", "/etc/hostname", "/etc/hosts"))
+MOUNT_POINTS = frozenset(("/proc", "/sys", "/dev", "/etc", "/etc/resolv.conf", "/etc/hostname", "/etc/hosts"))
 
 
 _NAME = attrgetter("name")
@@ -138,7 +138,11 @@ class _Walk:
 
     def _added(self, level: _Level, name: str, full: str, entry: os.DirEntry[str]) -> Iterable[Change]:
         if entry.is_dir(follow_symlinks=False):
-            said = self._say(ADDED, full) if full not in self._made else ()
+            said: Iterable[Change] = ()
+            if full in self._made:
+                self._unsaid.append(full)
+            else:
+                said = self._say(ADDED, full)
             self._enter(level, name, full, ())
             return said
         if entry.is_file(follow_symlinks=False) or entry.is_symlink() or not _is_whiteout(entry):

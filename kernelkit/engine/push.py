@@ -37,9 +37,8 @@ def push(engine: Engine, repository: str, tag: str, credentials: Credentials | N
 
     NotFound for what is not here, AuthenticationFailed, RegistryError.
     """
-    names = tags_of(engine, repository, tag)
-    tell({"status": f"The push refers to repository [{names[0].repository}]"})
-    for name in names:
+    tell({"status": f"The push refers to repository [{Reference.parse(repository).repository}]"})
+    for name in tags_of(engine, repository, tag):
         Push(engine, name, credentials, tell).run()
 
 

@@ -69,7 +69,10 @@ def _named(engine: Engine, word: str) -> tuple[Image, list[str]]:
         tags = [tag for image in engine.store.images() for tag in image.tags if tag.rpartition(":")[0] == repository]
         if tags:
             return engine.store.find(tags[0]), sorted(tags)
-    image = images.find(engine, word)
+    try:
+        image = engine.store.find(word)
+    except NotFound:
+        raise NotFound(f"No such image: {word}") from None
     return image, [reference.familiar()] if reference.familiar() in image.tags else []
 
 

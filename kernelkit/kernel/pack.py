@@ -180,7 +180,7 @@ class _Packer:
         under = view.enter(level.under, name) if level.under else ()
         below = _Level(full, parts, under, iter(view.names(parts)))
         self._levels.append(below)
-        if level.path + name in self.made or (under and _is_same_directory(parts[0], under[0])):
+        if _is_same_directory(parts[0], under[0]) if under else level.path + name in self.made:
             xattrs = _xattrs(parts[0], _listed(parts[0]))
             below.held = header(full, DIRECTORY, status, xattrs=xattrs)
             self._holding = True

@@ -342,7 +342,8 @@ class Tree:
         if self.keep_kinds and is_directory != (entry.kind == DIRECTORY):
             kinds = ("directory", "non-directory") if is_directory else ("non-directory", "directory")
             place = "/" + os.fsdecode(self.base).strip("/")
-            raise BadArchive(f'cannot overwrite {kinds[0]} "{shown(entry.name)}" with {kinds[1]} "{place}"')
+            path = f"{place.rstrip('/')}/{shown(entry.name).rstrip('/')}"
+            raise BadArchive(f'cannot overwrite {kinds[0]} "{path}" with {kinds[1]} "{place}"')
         if is_directory:
             remove_tree(name, directory)
             self._stale = True  # among the open directories may be one that has just gone

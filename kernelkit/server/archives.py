@@ -128,7 +128,6 @@ def load(engine: Engine, request: Request) -> Answer:
 def push_one(engine: Engine, request: Request) -> Answer:
     """`POST /images/{name}/push`."""
     name, tag = request["name"], request.text("tag")
-    push.tags_of(engine, name, tag)
     header = request.headers.get("x-registry-auth", "")
     credentials = Credentials.from_header(header) or None
     return images.progress(telling(lambda tell: push.push(engine, name, tag, credentials, tell), "push"))

@@ -56,7 +56,8 @@ def diff(folder: Path, script: str) -> list[str]:
         ("touch d/new; rm d/new", []),
         ("mkdir proc sys dev; touch etc/hosts etc/hostname etc/resolv.conf", []),
         ("touch etc/hosts etc/new", ["C /etc", "A /etc/new"]),
-        ("echo 127.0.0.1 me > etc/hosts; mkdir dev; touch dev/x", ["A /dev/x", "C /etc", "A /etc/hosts"]),
+        ("echo 127.0.0.1 me > etc/hosts; mkdir dev; touch dev/x", ["C /dev", "A /dev/x", "C /etc", "A /etc/hosts"]),
+        ("rm -r etc; mkdir etc; touch etc/hosts", ["C /etc", "D /etc/passwd"]),
         ("echo > 'new\nline'; echo > $(printf '\\377')", None),
     ],
 )
@@ -68,6 +69,14 @@ def test_a_change_is_told_as_docker_does(folder: Path, script: str, expected: li
         assert [os.fsencode(change.path) for change in found] == [b"/new\nline", b"/\xff"]
     else:
         assert diff(folder, script) == expected
+
+
+def test_what_the_engine_made_is_told_only_as_the_way_to_something(tmp_path: Path) -> None:
+    """An image without /etc gets one for the three files that every container has."""
+    for name in ("two", "one/d", "upper", "work", "merged"):
+        (tmp_path / name).mkdir(parents=True)
+    assert diff(tmp_path, "mkdir etc; touch etc/hosts etc/hostname") == []
+    assert diff(tmp_path, "echo > etc/new") == ["C /etc", "A /etc/new"]
 
 
 def test_a_tree_may_be_deeper_than_python_goes(folder: Path) -> None:

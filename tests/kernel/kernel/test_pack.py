@@ -142,7 +142,7 @@ def changed(folder: Path, script: str) -> Path:
 
 
 def layer_names(folder: Path, script: str) -> list[str]:
-    upper, lower, made = changed(folder, script), str(folder / "lower"), frozenset((b"proc", b"etc/hosts"))
+    upper, lower, made = changed(folder, script), str(folder / "lower"), frozenset((b"proc", b"etc", b"etc/hosts"))
     with tarfile.open(fileobj=io.BytesIO(b"".join(pack(str(upper), layer=True, below=[lower], made=made)))) as archive:
         return archive.getnames()
 
@@ -161,6 +161,7 @@ def layer_names(folder: Path, script: str) -> list[str]:
         ('setfattr -n user.x -v y d || python3 -c \'import os; os.setxattr("d", "user.x", b"y")\'', ["d"]),
         ("rm -r d; mkdir d", ["d", "d/.wh..wh..opq"]),
         ("mkdir n", ["n"]),
+        ("chmod 700 etc; touch etc/hosts", ["etc"]),
     ],
 )
 def test_a_layer_has_the_changes_and_the_way_to_them(tmp_path: Path, script: str, expected: list[str]) -> None:

@@ -65,9 +65,9 @@ def test_a_new_entry_point_takes_the_old_arguments_away() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("FROM x", "FROM is not a valid change command"),
-        ("RUN x", "RUN is not a valid change command"),
-        ("nonsense", "NONSENSE is not a valid change command"),
+        ("FROM x", "from is not a valid change command"),
+        ("RUN x", "run is not a valid change command"),
+        ("nonsense", "nonsense is not a valid change command"),
         ("CMD", "CMD requires at least one argument"),
         ("ENV A", "ENV must have two arguments"),
         ("ENV A=1 B", 'Syntax error - can\'t find = in "B". Must be of the form: name=value'),

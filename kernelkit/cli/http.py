@@ -11,9 +11,10 @@ status line (section 4), field lines (5), chunked bodies (7.1) and Upgrade (RFC 
 from __future__ import annotations
 
 import _socket
+import os
 
 from kernelkit.cli import jsontext
-from kernelkit.cli.output import Failure
+from kernelkit.cli.output import Failure, complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -251,6 +252,8 @@ class Client:
         elif content or method in ("POST", "PUT"):
             fields["Content-Length"] = str(len(content))
         head = f"{method} {target} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items()) + "\r\n"
+        if os.environ.get("KERNELKIT_DEBUG"):
+            complain(f"{method} {target}")
         wire = self._spare() if chunks is None else None
         wire = wire or Wire(self.path)
         wire.send(head.encode("latin-1", "replace") + content)

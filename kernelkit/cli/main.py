@@ -134,12 +134,13 @@ ALIASES = {
 ABSENT = (
     "build builder buildx checkpoint compose config context manifest node plugin secret service stack swarm trust"
 ).split()
+LEVELS = ("trace", "debug", "info", "warn", "warning", "error", "fatal", "panic")
 GLOBAL = (
     Flag("config", STRING, "Folder of the client's configuration files", default=""),
     Flag("context", STRING, "Name of the context (only 'default')", "c"),
-    Flag("debug", BOOL, "Enable debug mode", "D"),
+    Flag("debug", BOOL, "Say which requests are made", "D"),
     Flag("host", LIST, "Socket of the engine to connect to", "H"),
-    Flag("log-level", STRING, "Set the logging level", "l", "info"),
+    Flag("log-level", STRING, "What to say besides: debug says which requests are made", "l", "info"),
     Flag("version", BOOL, "Print version information and quit", "v"),
 )
 
@@ -175,6 +176,11 @@ def command_line(words: list[str]) -> int:
         os.environ["KERNELKIT_SOCKET"] = _socket(hosts[-1])
     if options.text("context") not in ("", "default"):
         raise Failure(f'context "{options.text("context")}" does not exist')
+    level = options.text("log-level")
+    if level not in LEVELS:
+        raise Failure(f"Unable to parse logging level: {level}", 125)
+    if options.on("debug") or level in ("debug", "trace"):
+        os.environ["KERNELKIT_DEBUG"] = "1"
     if options.text("config"):
         os.environ["DOCKER_CONFIG"] = options.text("config")
     if rest[:1] == ["help"]:

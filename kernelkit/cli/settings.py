@@ -175,6 +175,8 @@ def refuse(options: Options, minor: int) -> None:
         for name, since in SINCE.items()
         if name in options.given and minor < since
     ]
+    if not options.on("disable-content-trust"):
+        lines.append("'--disable-content-trust=false' is not there: kernelkit knows no signatures, only digests")
     if lines:
         raise Failure("\n".join(lines))
     for address in options.many("dns"):

@@ -28,9 +28,11 @@ class Eyes:
     `pid` is that process as the practice host numbers it, 0 while there is none; `plan` what was to be done.
     """
 
-    def __init__(self, client: Client, home: str) -> None:
+    def __init__(self, client: Client) -> None:
+        facts = client.get("/kernelkit/host")
         self.client = client
-        self.home = home
+        self.home = str(facts["home"])
+        self.table = str(facts["table"])
         self.container = ""
         self.image = ""
         self.pid = 0
@@ -143,14 +145,12 @@ def addressed(eyes: Eyes) -> str:
 def translated(eyes: Eyes) -> str:
     """A rule that leads the published port inside, and one that hides the container's address outside."""
     address = eyes.field("AddAddress", "address").partition("/")[0]
-    table = eyes.tool("nft", "list", "table", "ip", "kernelkit")
+    table = eyes.tool("nft", "list", "table", "ip", eyes.table)
     line = next((line.strip() for line in table.splitlines() if address and f"{address} . 80" in line), "")
     if not line:
-        raise Unseen(
-            f"no element of a map in the table kernelkit leads to {address} port 80 (nft list table ip kernelkit)"
-        )
+        raise Unseen(f"no map of the table {eyes.table} leads to {address} port 80 (nft list table ip {eyes.table})")
     if "masquerade" not in table:
-        raise Unseen("nothing in the table kernelkit masquerades what the container sends out")
+        raise Unseen(f"nothing in the table {eyes.table} masquerades what the container sends out")
     element = next((part for part in line.replace("elements = {", "").split(",") if address in part), line)
     return f"nft: {element.strip(' }')}; what it sends out is masqueraded"
 

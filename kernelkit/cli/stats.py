@@ -26,10 +26,7 @@ UNKNOWN = "--"
 
 def stats(options: Options) -> int:
     """Print what the containers use, for as long as they run or once."""
-    client, names = connect(), options.arguments
-    if names and options.on("all"):
-        # Those that are named are shown whatever their state; the switch adds nothing to them.
-        client.get(f"/containers/{names[0]}/json")
+    client, names = connect(), options.arguments  # those that are named are shown whatever their state
     columns = columns_of(whole=options.on("no-trunc"))
     form = options.text("format")
     if options.on("no-stream"):

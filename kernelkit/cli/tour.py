@@ -119,7 +119,7 @@ class Guide:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._eyes = Eyes(client, client.get("/kernelkit/host")["home"])
+        self._eyes = Eyes(client)
         self._eyes.image = IMAGE
         self._colours = Colours(1)
         self._printer = Printer()

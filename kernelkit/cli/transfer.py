@@ -29,8 +29,15 @@ def pull(
     progress.show(messages, fd)
 
 
+def refuse_trust(options: Options) -> None:
+    """Refuse to verify signatures, which nobody here does. Raises Failure."""
+    if not options.on("disable-content-trust"):
+        raise Failure("'--disable-content-trust=false' is not there: kernelkit knows no signatures, only digests")
+
+
 def pull_one(options: Options) -> int:
     """Pull an image and print its full name."""
+    refuse_trust(options)
     name = options.arguments[0]
     _check(name)
     repository, tag = split(name)
@@ -46,6 +53,7 @@ def pull_one(options: Options) -> int:
 
 def push(options: Options) -> int:
     """Push an image and say under which digest it can be found."""
+    refuse_trust(options)
     name = options.arguments[0]
     _check(name)
     repository, tag = split(name)

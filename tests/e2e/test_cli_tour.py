@@ -55,6 +55,13 @@ def test_leaving_in_the_middle_leaves_nothing(shared_kk: Kernelkit) -> None:
     assert shared_kk("ps", "-aq").stdout == ""
 
 
+def test_it_sees_the_same_on_the_machine_itself(kk_alone: Kernelkit) -> None:
+    kk_alone.env["KERNELKIT_HOST"] = "real"
+    toured = kk_alone("tour", check=False)
+    assert toured.stdout.endswith("8 of 8 steps were seen in the kernel.\n")
+    assert toured.returncode == 0
+
+
 def test_a_host_that_it_booted_is_gone_afterwards(kk: Kernelkit) -> None:
     assert kk("tour").returncode == 0
     assert kk("status", check=False).returncode == 1

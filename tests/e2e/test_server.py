@@ -199,12 +199,7 @@ def test_testcontainers_starts_waits_and_stops(shared_kk: Kernelkit, monkeypatch
     with DockerContainer("busybox").with_command(command).with_exposed_ports(80) as container:
         waiting_utils.wait_for_logs(container, "ready", timeout=20)
         port = int(container.get_exposed_port(80))
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as http:
-            http.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            answer = b""
-            while piece := http.recv(4096):
-                answer += piece
-        assert answer.endswith(b"hello\n")
+        assert shared_kk.run(["curl", "-s", f"http://127.0.0.1:{port}/"]).stdout == "hello\n"
         assert container.exec(["echo", "inside"]).output == b"inside\n"
         identity = container.get_wrapped_container().id
     assert identity not in shared_kk.docker("ps", "-aq", "--no-trunc").stdout

@@ -96,29 +96,35 @@ def home() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A file with `HOSTS = ("practice", "real")` runs both ways: on a practice host, and on the machine itself."""
+    for name, scope in (("kk", "function"), ("shared_kk", "module")):
+        if name in metafunc.fixturenames:
+            hosts = getattr(metafunc.module, "HOSTS", ("practice",))
+            metafunc.parametrize(name, hosts, indirect=True, scope=scope)
+
+
 @pytest.fixture
-def kk() -> Iterator[Kernelkit]:
+def kk(request: pytest.FixtureRequest) -> Iterator[Kernelkit]:
     """A kernelkit with a home of its own; nothing is booted or pulled before the test asks for it."""
-    with made() as kernelkit:
+    with made(request.param) as kernelkit:
         yield kernelkit
 
 
 @pytest.fixture(scope="module")
-def shared_kk() -> Iterator[Kernelkit]:
+def shared_kk(request: pytest.FixtureRequest) -> Iterator[Kernelkit]:
     """A kernelkit for all tests of one file, with busybox in it; a test removes the containers it makes."""
-    with made() as kernelkit:
+    with made(request.param) as kernelkit:
         kernelkit("pull", "busybox")
         yield kernelkit
 
 
 @contextlib.contextmanager
-def made() -> Iterator[Kernelkit]:
-    """A kernelkit with a home of its own.
-
-    With `KERNELKIT_HOST=real` containers run on the machine itself, and then that is a throw-away one.
-    """
-    machine = Machine() if os.environ.get("KERNELKIT_HOST") == "real" else None
+def made(host: str) -> Iterator[Kernelkit]:
+    """A kernelkit with a home of its own; the machine it is to use itself, as host `real`, is a throw-away one."""
+    machine = Machine() if host == "real" else None
     kernelkit = Kernelkit(short_folder(), machine)
+    kernelkit.env["KERNELKIT_HOST"] = host
     try:
         yield kernelkit
     finally:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 PORT = 53
 PATIENCE = 2.0  # seconds for one name server to answer
 IDLE = 10.0  # seconds that a TCP client may say nothing
-ASKERS = 16  # questions waiting for other name servers at once
+ASKERS = 16  # questions that other name servers are asked at once
+QUEUED = 256  # questions and TCP clients that wait; more are not heard: asking again is their custom
 DATAGRAM = 4096
 
 Reply = Callable[[bytes], Any]
@@ -44,6 +45,7 @@ class Resolver:
         self._sockets: dict[str, tuple[socket.socket, socket.socket]] = {}
         self._lock = threading.Lock()
         self._waiting = selectors.DefaultSelector()
+        self._room = threading.BoundedSemaphore(QUEUED)
         self._askers = ThreadPoolExecutor(ASKERS, thread_name_prefix="names")
         self.address = address(engine.home)
         self._listener = self._listen()
@@ -114,17 +116,21 @@ class Resolver:
             return
 
         def ask() -> None:
-            with contextlib.suppress(OSError):
+            with self._leaving(), contextlib.suppress(OSError):
                 source.sendto(_ask(message, self._servers(container), _by_datagram), client)
 
-        self._askers.submit(ask)
+        if self._room.acquire(blocking=False):
+            self._askers.submit(ask)
 
     def _connection(self, container: str, source: socket.socket) -> None:
         connection, _ = source.accept()
-        threading.Thread(target=self._converse, args=(container, connection), daemon=True).start()
+        if self._room.acquire(blocking=False):
+            threading.Thread(target=self._converse, args=(container, connection), daemon=True).start()
+        else:
+            connection.close()
 
     def _converse(self, container: str, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError, EOFError):
+        with self._leaving(), connection, contextlib.suppress(OSError, EOFError):
             connection.settimeout(IDLE)
             while True:
                 message = _read(connection)
@@ -132,6 +138,14 @@ class Resolver:
                 if answer is None:
                     answer = _ask(message, self._servers(container), _by_connection)
                 connection.sendall(struct.pack("!H", len(answer)) + answer)
+
+    @contextlib.contextmanager
+    def _leaving(self) -> Iterator[None]:
+        """Make room for the next one at the end."""
+        try:
+            yield
+        finally:
+            self._room.release()
 
     def _local(self, container: str, message: bytes, *, datagram: bool) -> bytes | None:
         """The answer that we know ourselves; None for a question that others must be asked."""

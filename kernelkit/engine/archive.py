@@ -85,7 +85,7 @@ def put(
             os.close(target)
         operation = UnpackInto(place.name, real, keep_kinds, owner, inflate(archive), place.root)
         try:
-            trace.perform("filesystem", operation)
+            trace.perform("copy", operation)
         except BadArchive as error:
             raise InvalidRequest(str(error)) from None
         except OSError as error:

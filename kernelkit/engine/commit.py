@@ -74,7 +74,7 @@ def add_layer(engine: Engine, container: Container) -> Layer | None:
     upper = folder / "upper"
     if not upper.is_dir():
         return None  # it has never been started
-    return engine.store.add_upper(os.fspath(upper), below(engine, container), _MOUNT_POINTS, trace, "rw-layer")
+    return engine.store.add_upper(os.fspath(upper), below(engine, container), _MOUNT_POINTS, trace, "commit")
 
 
 def add_image(

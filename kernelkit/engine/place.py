@@ -103,7 +103,7 @@ def _of_stopped(engine: Engine, container: Container) -> Iterator[Place]:
         """In a thread of its own, which alone leaves the mount namespace of all others: unshare(2)."""
         try:
             for operation in plan:
-                trace.perform("filesystem", operation)
+                trace.perform("visit", operation)
             opened.append(os.open(sheets.merged, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
             # The namespace, and with it what is mounted there, lives for as long as somebody holds it.
             opened.append(os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))

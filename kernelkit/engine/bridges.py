@@ -12,6 +12,7 @@ from kernelkit.engine.model import Network
 from kernelkit.errors import OperationFailed
 from kernelkit.kernel import ip_show
 from kernelkit.kernel.files import WriteFile
+from kernelkit.kernel.nft import RunNft
 from kernelkit.trace import Operation, Trace, explain
 
 BRIDGE = "com.docker.network.bridge"
@@ -91,4 +92,5 @@ def _perform(engine: Engine, plan: Sequence[Operation]) -> None:
         try:
             trace.perform(STAGE, operation)
         except OSError as error:
-            raise OperationFailed(f"{operation.shell().splitlines()[0]}: {explain(error)}") from None
+            what = "nft" if isinstance(operation, RunNft) else operation.shell()
+            raise OperationFailed(f"{what}: {explain(error)}", "see kernelkit doctor") from None

@@ -188,8 +188,8 @@ def _raise(ends: Sequence[OSError | None]) -> None:
 
 
 def _refused(said: str) -> OSError:
-    """What nft printed, as the error it is about: its first line without the place in the script."""
-    words = (said.strip().splitlines() or ["nft failed"])[0].partition("Error: ")
-    text = words[2] or words[0]
+    """What nft printed as an error: its words, and the line of the script they are about."""
+    lines = said.strip().splitlines() or ["nft failed"]
+    text = (lines[0].partition("Error: ")[2] or lines[0]).removesuffix(".")
     code = next((e for e in (errno.ENOENT, errno.EEXIST, errno.EPERM, errno.EBUSY) if os.strerror(e) in text), 0)
-    return OSError(code or errno.EINVAL, text.removesuffix("."), "nft")
+    return OSError(code or errno.EINVAL, text, lines[1].strip() if len(lines) > 1 else "nft")

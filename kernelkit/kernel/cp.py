@@ -43,9 +43,11 @@ class UnpackInto:
 
     def shell(self) -> str:
         """As tar(1) says it, for an archive on standard input."""
-        owner = [f"--owner=+{self.owner[0]}", f"--group=+{self.owner[1]}"] if self.owner else ["--numeric-owner"]
         place = f"{self.root.rstrip('/')}/{self.path.strip('/')}".rstrip("/") or "/"
-        return join(["tar", "-xpf", "-", "-C", place, *owner])
+        become = (
+            ["setpriv", f"--reuid={self.owner[0]}", f"--regid={self.owner[1]}", "--clear-groups"] if self.owner else []
+        )
+        return join([*become, "tar", "-xpf", "-", "-C", place, "--numeric-owner"])
 
     def _give(self, entry: Entry, parent: bytes, name: bytes) -> bool:
         entry.uid, entry.gid = self.owner

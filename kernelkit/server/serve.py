@@ -13,6 +13,8 @@ import threading
 from collections import OrderedDict
 
 from kernelkit import __version__
+import h11
+
 from kernelkit.engine.engine import Engine
 from kernelkit.errors import KernelkitError, OperationFailed
 from kernelkit.server.connection import Connection, Headers
@@ -118,7 +120,7 @@ def refuse(error: Exception) -> Reply:
     status = 500
     if isinstance(error, KernelkitError):
         status = error.status
-    elif isinstance(error, OSError):
+    elif isinstance(error, OSError | h11.RemoteProtocolError):  # the disk, or a client that left in the middle
         log.warning("a request failed: %s", error)
     else:
         log.error("a request failed", exc_info=error)

@@ -55,8 +55,7 @@ def encode_auth(credentials: dict[str, str]) -> str:
 def find(registry: str) -> dict[str, str]:
     """A registry's credentials as the API wants them; empty when there are none."""
     config, key = read_config(), key_of(registry)
-    helper = (config.get("credHelpers") or {}).get(key) or config.get("credsStore")
-    if helper:
+    if helper := _helper(config, key):
         return _ask_helper(helper, key)
     entry = (config.get("auths") or {}).get(key) or {}
     if not entry.get("auth"):
@@ -70,22 +69,37 @@ def find(registry: str) -> dict[str, str]:
     return {"username": user, "password": password.rstrip("\0"), "serveraddress": key}
 
 
-def store(registry: str, user: str, password: str) -> None:
-    """Keep a registry's credentials in the file, readable by its owner only."""
+def store(registry: str, user: str, password: str, token: str = "") -> bool:
+    """Keep a registry's credentials; True when a helper keeps them, False when the file does, for its owner to read.
+
+    A registry that gave a `token` wants that in the place of the password from now on.
+    """
     config, key = read_config(), key_of(registry)
-    auth = binascii.b2a_base64(f"{user}:{password}".encode(), newline=False).decode()
-    config.setdefault("auths", {})[key] = {"auth": auth}
+    if helper := _helper(config, key):
+        entry = {"ServerURL": key, "Username": "<token>" if token else user, "Secret": token or password}
+        _tell_helper(helper, "store", jsontext.encode(entry))
+        return True
+    auth = binascii.b2a_base64(f"{user}:{'' if token else password}".encode(), newline=False).decode()
+    config.setdefault("auths", {})[key] = {"auth": auth, **({"identitytoken": token} if token else {})}
     _write(config)
+    return False
 
 
 def forget(registry: str) -> bool:
     """Drop a registry's credentials; False when there were none."""
     config, key = read_config(), key_of(registry)
+    if helper := _helper(config, key):
+        _tell_helper(helper, "erase", key)
     if key not in (config.get("auths") or {}):
         return False
     del config["auths"][key]
     _write(config)
     return True
+
+
+def _helper(config: dict[str, Any], key: str) -> str:
+    """The name of the helper that keeps a registry's credentials; empty when the file does."""
+    return str((config.get("credHelpers") or {}).get(key) or config.get("credsStore") or "")
 
 
 def _write(config: dict[str, Any]) -> None:
@@ -119,3 +133,18 @@ def _ask_helper(helper: str, key: str) -> dict[str, str]:
     if said.get("Username") == "<token>":
         return {"identitytoken": said.get("Secret", ""), "serveraddress": key}
     return {"username": said.get("Username", ""), "password": said.get("Secret", ""), "serveraddress": key}
+
+
+def _tell_helper(helper: str, verb: str, text: str) -> None:
+    """Have docker-credential-HELPER store or erase. Raises Failure with what it says."""
+    import subprocess  # for those who have a helper
+
+    try:
+        done = subprocess.run(
+            [f"docker-credential-{helper}", verb], input=text.encode(), capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        raise Failure(f"'{config_path()}' names a helper that is not there: docker-credential-{helper}") from None
+    if done.returncode:
+        said = (done.stdout or done.stderr).decode("utf-8", "replace").strip()
+        raise Failure(f"docker-credential-{helper} cannot {verb} the credentials: {said}")

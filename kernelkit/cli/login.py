@@ -8,13 +8,14 @@ import termios
 from kernelkit.cli import credentials
 from kernelkit.cli.connect import connect
 from kernelkit.cli.flags import BOOL, STRING, Command, Flag
+from kernelkit.cli.http import ApiError
 from kernelkit.cli.output import Failure, complain, put, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernelkit.cli.flags import Options
 
-HUB = credentials.HUB_KEY
+UNAUTHORIZED = 401
 
 
 def login(options: Options) -> int:
@@ -31,6 +32,8 @@ def login(options: Options) -> int:
         password = _all_of_stdin()
     if "password" in options.given and not password:
         raise Failure("password is empty")
+    if not user and not password and _known(registry):
+        return 0
     if not user or not password:
         if not os.isatty(0):
             raise Failure("Error: Cannot perform an interactive login from a non TTY device")
@@ -40,10 +43,27 @@ def login(options: Options) -> int:
         raise Failure("Error: Password Required" if user else "Error: Non-null Username Required")
     body = {"username": user, "password": password, "serveraddress": registry}
     answer = connect().post("/auth", None, body) or {}
-    credentials.store(registry, user, password)
-    _warn()
+    if not credentials.store(registry, user, password, answer.get("IdentityToken") or ""):
+        _warn()
     say(answer.get("Status") or "Login Succeeded")
     return 0
+
+
+def _known(registry: str) -> bool:
+    """Try the credentials that are kept already; False when there are none, or the registry no longer takes them."""
+    kept = credentials.find(registry)
+    if not kept:
+        return False
+    name = f" [Username: {kept['username']}]" if kept.get("username") else ""
+    complain(f"Authenticating with existing credentials...{name}\n")
+    complain(" Info -> To login with a different account, run 'kernelkit logout' followed by 'kernelkit login'\n\n")
+    try:
+        answer = connect().post("/auth", None, kept) or {}
+    except ApiError as error:
+        complain("Stored credentials invalid or expired" if error.status == UNAUTHORIZED else error.message)
+        return False
+    say(answer.get("Status") or "Login Succeeded")
+    return True
 
 
 def logout(options: Options) -> int:

@@ -12,9 +12,9 @@ import socket
 import threading
 from collections import OrderedDict
 
-from kernelkit import __version__
 import h11
 
+from kernelkit import __version__
 from kernelkit.engine.engine import Engine
 from kernelkit.errors import KernelkitError, OperationFailed
 from kernelkit.server.connection import Connection, Headers

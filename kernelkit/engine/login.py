@@ -25,22 +25,32 @@ def login(engine: Engine, body: Mapping[str, Any]) -> str:
         str(body.get("username") or ""), str(body.get("password") or ""), str(body.get("identitytoken") or "")
     )
     configured = Places.of(engine.home)
-    base = configured.bases(domain)[-1]
-    host = base.partition("://")[2]
-    connection = Connection(frozenset([host] if configured.is_insecure(host) else []))
+    bases = configured.bases(domain) if domain != HUB else [configured.bases(domain)[-1]]
+    refused: list[KernelkitError] = []
+    for base in bases:
+        host = base.partition("://")[2]
+        connection = Connection(frozenset([host] if configured.is_insecure(host) else []))
+        try:
+            _knock(engine, base, domain, credentials, connection)
+        except RegistryError as error:  # nobody there, or nobody who speaks this: the next one may
+            refused.append(error)
+        else:
+            return "Login Succeeded"
+        finally:
+            connection.close()
+    raise refused[0]
+
+
+def _knock(engine: Engine, base: str, domain: str, credentials: Credentials, connection: Connection) -> None:
+    """Ask one server for what only those it knows may have; AuthenticationFailed, RegistryError."""
     reference = Reference(domain, "library/busybox" if domain == HUB else "kernelkit", "latest")
     trace = Trace(engine.records.tell)
     registry = Registry(base, reference, connection, lambda o: trace.perform("login", o), credentials=credentials)
     try:
-        answer = registry.request("GET", f"{base}/v2/")
+        code = registry.request("GET", f"{base}/v2/").code
     except Refused as error:
-        if error.code == 401:
-            raise AuthenticationFailed("unauthorized: incorrect username or password") from None
-        raise RegistryError(f"login attempt to {base}/v2/ failed with status: {error.code}") from None
-    finally:
-        connection.close()
-    if answer.code == 401:
+        code = error.code
+    if code == 401:
         raise AuthenticationFailed("unauthorized: incorrect username or password")
-    if answer.code >= 300:
-        raise KernelkitError(f"login attempt to {base}/v2/ failed with status: {answer.code}")
-    return "Login Succeeded"
+    if code >= 300:
+        raise RegistryError(f"login attempt to {base}/v2/ failed with status: {code}")

@@ -9,6 +9,7 @@ ports        held           in the book and on the machine
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -184,20 +185,20 @@ def names_of(container: Container, name: str) -> list[str]:
 def _lease(engine: Engine, container: Container, network: Network, settings: Json, link: str) -> Endpoint:
     wish = settings.get("IPAMConfig") or {}
     address = _take(engine, container, network, network.subnet, wish.get("IPv4Address") or "")
-    subnet = ipaddress.ip_network(network.subnet)
+    length = int(network.subnet.partition("/")[2])
     way_out = "" if network.internal else network.gateway
     asked = settings.get("MacAddress") or (
         container.config.get("MacAddress") or "" if _is_first(container, network) else ""
     )
-    settings |= {"IPAddress": address, "IPPrefixLen": subnet.prefixlen, "Gateway": way_out}
+    settings |= {"IPAddress": address, "IPPrefixLen": length, "Gateway": way_out}
     settings["MacAddress"] = asked or mac_of(address)
     address6 = ""
     if network.enable_ipv6 and network.subnet6:
         address6 = _take(engine, container, network, network.subnet6, wish.get("IPv6Address") or "")
-        length = ipaddress.ip_network(network.subnet6).prefixlen
-        settings |= {"GlobalIPv6Address": address6, "GlobalIPv6PrefixLen": length}
+        length6 = int(network.subnet6.partition("/")[2])
+        settings |= {"GlobalIPv6Address": address6, "GlobalIPv6PrefixLen": length6}
         settings["IPv6Gateway"] = "" if network.internal else network.gateway6
-        address6 = f"{address6}/{length}"
+        address6 = f"{address6}/{length6}"
     if not network.predefined:
         settings["DNSNames"] = names_of(container, network.name)
     return Endpoint(
@@ -205,7 +206,7 @@ def _lease(engine: Engine, container: Container, network: Network, settings: Jso
         cable=cable_of(settings),
         link=link,
         mac=settings["MacAddress"],
-        address=f"{address}/{subnet.prefixlen}",
+        address=f"{address}/{length}",
         gateway=way_out,
         address6=address6,
         gateway6=settings["IPv6Gateway"],
@@ -241,10 +242,10 @@ def _candidates(network: Network, subnet: str) -> Iterator[str]:
     never = {str(whole.network_address), network.gateway, network.gateway6, *network.reserved.values()}
     if whole.version == 4:
         never.add(str(whole.broadcast_address))
-    first = int(part.network_address)
-    make = ipaddress.IPv4Address if whole.version == 4 else ipaddress.IPv6Address
+    first, size = int(part.network_address), whole.max_prefixlen // 8
+    family = socket.AF_INET if whole.version == 4 else socket.AF_INET6
     for number in range(first, first + min(part.num_addresses, 1 << 20)):
-        address = str(make(number))
+        address = socket.inet_ntop(family, number.to_bytes(size))
         if address not in never:
             yield address
 

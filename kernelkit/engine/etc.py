@@ -46,12 +46,12 @@ def resolv_conf(host: Mapping[str, Any], *, embedded: bool, verbatim: bool = Fal
     With `embedded` its names are asked for in its network first, see `upstream` for what comes after; with `verbatim`,
     in the host's network, loopback servers are good for it too.
     """
-    text = _host_text(verbatim=verbatim)
+    text, known = _host_servers(verbatim=verbatim)
     asked = [host.get(key) or [] for key in ("Dns", "DnsSearch", "DnsOptions")]
-    if not any(asked) and not embedded and (verbatim or _servers(text) == usable(text)):
+    if not any(asked) and not embedded and (verbatim or known == _servers(text)):
         return text
     servers, search, options = asked
-    servers = [EMBEDDED] if embedded else servers or (_servers(text) if verbatim else usable(text) or list(FALLBACK))
+    servers = [EMBEDDED] if embedded else servers or known or list(FALLBACK)
     search = search or _words(text, "search")
     options = options or _words(text, "options")
     if embedded and not any(option.startswith("ndots:") for option in options):
@@ -64,7 +64,7 @@ def resolv_conf(host: Mapping[str, Any], *, embedded: bool, verbatim: bool = Fal
 
 def upstream(host: Mapping[str, Any]) -> list[str]:
     """The servers to ask for names that are not of a container's networks."""
-    return host.get("Dns") or usable(_host_text(verbatim=False)) or list(FALLBACK)
+    return host.get("Dns") or _host_servers(verbatim=False)[1] or list(FALLBACK)
 
 
 def usable(text: str) -> list[str]:
@@ -77,9 +77,14 @@ def usable(text: str) -> list[str]:
     return found
 
 
-def _host_text(*, verbatim: bool) -> str:
+def _host_servers(*, verbatim: bool) -> tuple[str, list[str]]:
+    """The host's resolv.conf, and those of its servers that can be used."""
     text = _read(RESOLV_CONF)
-    return text if verbatim or usable(text) else _read(RESOLVED) or text
+    found = _servers(text) if verbatim else usable(text)
+    if found or verbatim:
+        return text, found
+    behind = _read(RESOLVED)
+    return (behind, usable(behind)) if behind else (text, [])
 
 
 def _servers(text: str) -> list[str]:

@@ -19,7 +19,7 @@ def of_container(engine: Engine, request: Request) -> Answer:
 
 def as_script(engine: Engine, request: Request) -> Answer:
     """`GET /kernelkit/trace/{id}/script`: the same as a program for sh."""
-    return Reply(200, script(_steps(engine, request["id"])).encode(), "text/plain; charset=utf-8")
+    return Reply(200, script(_steps(engine, request["id"]), request["id"]).encode(), "text/plain; charset=utf-8")
 
 
 def newest(engine: Engine, request: Request) -> Answer:

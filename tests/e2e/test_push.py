@@ -355,3 +355,21 @@ def test_dockers_client_pushes(shared_kk: Kernelkit, registry: Registry) -> None
     shared_kk.docker("pull", name)
     assert shared_kk.docker("run", "--rm", name, "echo", "back").stdout == "back\n"
     shared_kk.docker("rmi", name)
+
+
+def test_what_was_committed_is_pushed_compressed(shared_kk: Kernelkit, registry: Registry) -> None:
+    name = f"{registry.host}/committed:1"
+    shared_kk.docker("run", "--name", "committed", "busybox", "sh", "-c", "seq 100000 > /numbers; rm /etc/passwd")
+    identity = shared_kk.docker("commit", "committed", name).stdout.strip()
+    shared_kk.docker("rm", "committed")
+    shared_kk.docker("push", name)
+    inspect = ["skopeo", "--insecure-policy", "inspect", "--raw", "--tls-verify=false", f"docker://{name}"]
+    layers = json.loads(subprocess.run(inspect, check=True, capture_output=True).stdout)["layers"]
+    assert all(layer["mediaType"].endswith("+gzip") for layer in layers)
+    assert layers[-1]["size"] < 300_000
+    assert json.loads(shared_kk.docker("image", "inspect", name).stdout)[0]["Id"] == identity
+    shared_kk.docker("rmi", name)
+    shared_kk.docker("pull", name)
+    assert json.loads(shared_kk.docker("image", "inspect", name).stdout)[0]["Id"] == identity
+    assert shared_kk.docker("run", "--rm", name, "tail", "-n1", "/numbers").stdout == "100000\n"
+    shared_kk.docker("rmi", name)

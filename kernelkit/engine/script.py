@@ -176,7 +176,7 @@ def _is_entering(step: Step) -> bool:
 def _helper(inside: Sequence[Step]) -> list[str]:
     """What is done to the container's mounts from outside, in its mount namespace but with the host's tools."""
     root = next((s["fields"]["new_root"] for s in inside if s["operation"] == "PivotRoot"), "")
-    lines = []
+    lines: list[str] = []
     for step in inside:
         if step["stage"] != "exec" or step["error"] or step["started"] is None:
             continue

@@ -126,4 +126,3 @@ def _freeze(engine: Engine, container: Container, *, frozen: bool) -> None:
             trace.perform("exec", operation)
     finally:
         engine.records.add(container.id, trace.steps, engine.folder(container.id))
-

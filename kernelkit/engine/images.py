@@ -322,10 +322,10 @@ def _untag(engine: Engine, image: Image, name: Reference) -> Json:
 def _delete(engine: Engine, image: Image, *, prune: bool) -> list[Json]:
     """Remove the image and then its parents, as far as they have no name, no other child and no container."""
     in_use = {diff_id for c in engine.state.containers() for diff_id in _layers_of(engine, c)}
-    engine.store.remove(image.id, in_use=in_use)
+    layers = engine.store.remove(image.id, in_use=in_use)
     engine.trash_has_grown.set()
     engine.events.publish("image", "delete", image.id, {"name": image.id})
-    gone: list[Json] = [{"Deleted": image.id}]
+    gone: list[Json] = [{"Deleted": image.id}, *({"Deleted": diff_id} for diff_id in layers)]
     parent = _parent(engine, image)
     if prune and parent and not parent.tags and not _users(engine, parent):
         with contextlib.suppress(Conflict):

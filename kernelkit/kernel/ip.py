@@ -45,6 +45,8 @@ IFLA_LINKINFO = 18
 IFLA_NET_NS_PID = 19
 IFLA_NET_NS_FD = 28
 IFLA_EXT_MASK = 29
+IFLA_NUM_TX_QUEUES = 31
+IFLA_NUM_RX_QUEUES = 32
 RTEXT_FILTER_SKIP_STATS = 8
 IF_OPER_UP = 6
 IFLA_INFO_KIND = 1
@@ -61,6 +63,7 @@ IFA_F_NODAD = 2
 PATIENCE = 0.5  # seconds for a link to come up
 IPV6_SWITCH = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
 
+ONE_QUEUE = number(IFLA_NUM_TX_QUEUES, 1) + number(IFLA_NUM_RX_QUEUES, 1)
 _ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, lengths, tos, table, protocol, scope, type, flags
 
@@ -90,6 +93,9 @@ class AddVeth(LinkRequest):
 
     The peer is made in the network namespace `netns`: `self` for this process's own, whatever `where` says; else a pid,
     or a path; empty, beside its other end.
+
+    Both ends have one queue each way. By default the kernel makes one for every processor, which nothing here uses and
+    which costs a third of the time on a machine that has only two.
     """
 
     peer: str
@@ -99,12 +105,13 @@ class AddVeth(LinkRequest):
     def messages(self, fd: int) -> list[Message]:
         """RTM_NEWLINK of kind veth, the peer described inside."""
         with _namespace(self.netns) as place:
-            peer = attribute(VETH_INFO_PEER, link(text(IFLA_IFNAME, self.peer), place))
-            return [(RTM_NEWLINK, NEW, link(text(IFLA_IFNAME, self.name), _kind("veth", peer)))]
+            peer = attribute(VETH_INFO_PEER, link(text(IFLA_IFNAME, self.peer), ONE_QUEUE, place))
+            return [(RTM_NEWLINK, NEW, link(text(IFLA_IFNAME, self.name), ONE_QUEUE, _kind("veth", peer)))]
 
     def shell(self) -> str:
         """As ip-link(8) says it; `$$` is the shell that stands where the peer is to be."""
-        words = self.say("ip", "link", "add", self.name, "type", "veth", "peer", "name", self.peer)
+        queues = ("numtxqueues", 1, "numrxqueues", 1)
+        words = self.say("ip", "link", "add", self.name, *queues, "type", "veth", "peer", "name", self.peer, *queues)
         return words + _netns(self.netns)
 
     def kind(self) -> str:

@@ -55,10 +55,9 @@ def test_each_shell_that_takes_another_s_place_begins_a_section() -> None:
 def test_what_is_about_the_host_is_said_in_the_host_s_network() -> None:
     text = script(steps(*ENTER, PROGRAM))
 
-    assert (
-        'nsenter --net=/proc/self/fd/7 ip link add veth1 type veth peer name eth0 netns "/proc/$self/ns/net"'
-        in lines(text, 2)
-    )
+    queues = "numtxqueues 1 numrxqueues 1"
+    typed = f'ip link add veth1 {queues} type veth peer name eth0 {queues} netns "/proc/$self/ns/net"'
+    assert f"nsenter --net=/proc/self/fd/7 {typed}" in lines(text, 2)
     assert "ip link set lo up" in lines(text, 2)
 
 

@@ -129,9 +129,12 @@ def split_volumes(texts: list[str]) -> tuple[list[str], dict[str, dict[str, str]
     anonymous: dict[str, dict[str, str]] = {}
     for text in texts:
         source, colon, rest = text.partition(":")
-        if text.strip(":") == "" or (colon and not rest) or "::" in text:
+        if not text:
+            raise ValueError("invalid empty volume spec")
+        # One letter before a colon is a drive of Windows to Docker's client, which leaves what follows to the engine.
+        if len(text) > 2 and not all(text.split(":")) and not (len(source) == 1 and source.isalpha()):
             raise ValueError(f"invalid spec: {text}: empty section between colons")
-        if not colon or not source:
+        if not colon or not source or not rest:
             anonymous[text] = {}
         elif source.startswith("."):
             binds.append(f"{os.path.abspath(source)}:{rest}")

@@ -14,7 +14,7 @@ from kernelkit.cli.flags import BOOL, LIST, STRING, Command, Flag
 from kernelkit.cli.http import ApiError
 from kernelkit.cli.names import check, with_tag
 from kernelkit.cli.output import PROGRAM, Failure, complain, say
-from kernelkit.cli.settings import create_body, refuse
+from kernelkit.cli.settings import create_body, local_servers, refuse
 from kernelkit.cli.settings_flags import SETTINGS
 
 TYPE_CHECKING = False
@@ -37,8 +37,6 @@ def run(options: Options) -> int:
     stdin = not detached and (("stdin" in attached) if attached else options.on("interactive"))
     if options.on("tty") and stdin and not os.isatty(0):
         raise Failure("the input device is not a TTY")
-    if options.on("rm") and options.text("restart") not in ("", "no"):
-        raise failed("conflicting options: cannot specify both --restart and --rm")
     keys = terminal.parse_keys(options.text("detach-keys")) if options.text("detach-keys") and not detached else b""
     if options.on("step"):
         from kernelkit.cli.steps import refuse_without_terminal  # the lessons' way of starting
@@ -105,6 +103,8 @@ def create(client: Client, options: Options, verb: str = "run") -> str:
         raise
     for warning in answer.get("Warnings") or []:
         complain(f"WARNING: {warning}")
+    for address in local_servers(options):
+        complain(f"WARNING: Localhost DNS ({address}) may fail in containers.")
     if cidfile:
         with open(cidfile, "w", encoding="ascii") as file:
             file.write(answer["Id"])

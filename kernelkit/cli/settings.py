@@ -6,7 +6,7 @@ import os
 
 from kernelkit.cli import jsontext, networking
 from kernelkit.cli.mounts import split_tmpfs, split_volumes
-from kernelkit.cli.output import Failure, complain
+from kernelkit.cli.output import Failure
 from kernelkit.cli.values import csv_fields, device_rate, device_weight, mapping, split_extra_host
 
 TYPE_CHECKING = False
@@ -21,6 +21,8 @@ SINCE = {"annotation": 43, "health-start-interval": 44}
 
 def create_body(options: Options, image: str, command: list[str], console: list[int]) -> dict[str, Any]:
     """The body of `POST /containers/create`. Raises ValueError, in Docker's words, for options that cannot be."""
+    if options.on("rm") and options.text("restart") not in ("", "no"):
+        raise ValueError("conflicting options: cannot specify both --restart and --rm")
     attached = [stream.lower() for stream in options.many("attach")]
     detached = "detach" in options.given and options.on("detach")
     if not attached and not detached:
@@ -179,9 +181,11 @@ def refuse(options: Options, minor: int) -> None:
         lines.append("'--disable-content-trust=false' is not there: kernelkit knows no signatures, only digests")
     if lines:
         raise Failure("\n".join(lines))
-    for address in options.many("dns"):
-        if address.startswith("127.") or address == "::1":
-            complain(f"WARNING: Localhost DNS ({address}) may fail in containers.")
+
+
+def local_servers(options: Options) -> list[str]:
+    """The DNS servers that are this machine to us, and the container to the container."""
+    return [address for address in options.many("dns") if address.startswith("127.") or address == "::1"]
 
 
 def environment(options: Options) -> list[str]:
@@ -285,7 +289,7 @@ def security(options: Options) -> dict[str, Any]:
         if key == "seccomp" and value not in ("unconfined", "builtin"):
             text = f"seccomp={_profile(value)}"
         kept.append(text)
-    return {"SecurityOpt": kept or None, **paths}
+    return {"SecurityOpt": kept if options.many("security-opt") else None, **paths}
 
 
 def _profile(path: str) -> str:

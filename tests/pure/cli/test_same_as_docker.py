@@ -189,11 +189,160 @@ create --health-cmd true --health-interval 1m30s --network mine --network-alias 
 create --restart always --log-opt max-size=1m --sysctl net.core.somaxconn=7 --shm-size 64k --device /dev/null busybox
 create --cap-add net_admin --cap-drop ALL --security-opt no-new-privileges --init --stop-signal INT busybox
 create BAD
-create --memory foo busybox
-create -p foo busybox
 create --nosuch busybox
 create
 version -f '{{.Server.Version}} {{.Server.APIVersion}}'
+""".strip().splitlines()
+
+# What follows `create`, before the image: each kind of value once as it should be, and as it should not.
+SETTINGS = r"""
+-a stdin -a STDOUT
+--add-host a=1.2.3.4 --add-host b:::1 --add-host c:host-gateway --add-host d:[::1]
+--add-host foo
+--annotation a=b
+--blkio-weight 300 --blkio-weight-device /dev/null:200
+--cap-add net_admin --cap-add CAP_SYS_TIME --cap-drop all
+--cgroup-parent /x --cgroupns host
+--cgroupns foo
+--cpu-period 1000 --cpu-quota 500 --cpu-rt-period 5
+--cpu-rt-runtime 6 -c 512 --cpus 1.25 --cpuset-cpus 0-1 --cpuset-mems 0
+--cpus 0.0000000001
+--device /dev/null:/dev/x:rw --device /dev/zero:r --device /dev/full
+--device /dev/null:/x:zz
+--device vendor.com/class=dev
+--device-cgroup-rule 'c 1:3 rwm' --device-read-bps /dev/null:1mb
+--device-read-iops /dev/null:5 --device-write-bps /dev/null:1k --device-write-iops /dev/null:7
+--device-read-bps foo
+--device-cgroup-rule foo
+--dns 8.8.8.8 --dns-search example.com --dns-option ndots:1 --dns-opt x
+--dns foo
+--dns 127.0.0.1
+--dns-search .
+--domainname d --hostname h
+--entrypoint ''
+--entrypoint /bin/sh
+--env-file /nonexistent
+-e =x
+--expose 80 --expose 90-92/udp
+--expose foo
+--gpus all
+--gpus 2
+--gpus '"device=0,1",capabilities=utility'
+--group-add 5 --group-add audio
+--health-cmd 'curl x' --health-interval 5s --health-retries 3
+--health-start-period 1m --health-timeout 2s --health-start-interval 1s
+--no-healthcheck
+--no-healthcheck --health-cmd x
+--health-retries -1 --health-cmd x
+--health-interval 1us --health-cmd x
+--init --interactive --ipc host
+--ipc container:x
+--ip 1.2.3.4
+--network mine --ip 10.1.1.1 --ip6 fd::1 --link-local-ip 169.254.1.1 --mac-address 02:42:ac:11:00:09
+--network name=mine,alias=a,alias=b,ip=1.2.3.4,driver-opt=x=y,mac-address=02:42:ac:11:00:09,gw-priority=3
+--network mine --network other --network-alias foo
+--network mine --network host
+--network host --network-alias x
+--network container:abc
+--network none
+--net bridge --link a:b
+--network mine --link a:b
+--network foo=bar
+--mac-address foo
+-l a=b -l c --label d=e=f
+-l =x
+--link web:x
+--link a:b:c
+--log-driver none
+--log-driver none --log-opt a=b
+--log-driver json-file --log-opt max-size=1m --log-opt max-file=3
+-m 100m --memory-reservation 50m --memory-swap -1 --memory-swappiness 50
+-m -1
+--memory-swappiness 101
+--memory-swap foo
+--mount type=bind,source=/a,target=/b,readonly,bind-propagation=rshared
+--mount type=bind,src=/a,dst=/b,bind-recursive=disabled
+--mount type=bind,src=/a,dst=/b,bind-recursive=readonly,readonly,bind-propagation=rprivate
+--mount type=bind,src=/a,dst=/b,bind-nonrecursive
+--mount type=volume,src=v,dst=/b,volume-nocopy,volume-driver=local,volume-opt=type=tmpfs
+--mount type=volume,src=v,dst=/b,volume-label=a=b,volume-subpath=x
+--mount type=tmpfs,dst=/b,tmpfs-size=10m,tmpfs-mode=1770
+--mount type=tmpfs,dst=/b,tmpfs-mode=zz
+--mount dst=/b
+--mount src=v,dst=/b,ro=false
+--mount type=image,src=busybox,dst=/b
+--mount type=image,src=busybox,dst=/b,image-subpath=x
+--mount type=npipe,src=a,dst=/b
+--mount type=foo,dst=/b
+--mount type=bind,src=/a
+--mount foo=bar
+--mount type=bind,dst=/b,volume-nocopy
+--mount 'type=bind,"src=/a,b",dst=/c'
+--name x --oom-kill-disable --oom-score-adj 5
+--pid host --uts host --userns host
+--pid container:x
+--pid foo
+--uts foo
+--userns foo
+--pids-limit 5
+--platform linux/arm64
+--privileged --read-only
+-p 80 -p 8080:80 -p 127.0.0.1:81:81/udp -p [::1]:82:82 -p 90-92:90-92 -p 8000-9000:80 -p ::83
+-p 127.0.0.1::80
+-p 80-81:90
+-p 99999
+-p a.b.c.d:1:2
+-p published=8080,target=80,protocol=udp
+-P
+--pull never
+--restart on-failure
+--restart on-failure:5
+--restart on-failure:x
+--restart unless-stopped
+--restart :5
+--restart foo
+--rm --runtime x
+--restart always --rm
+--security-opt no-new-privileges --security-opt seccomp=unconfined
+--security-opt apparmor=x --security-opt label:disable
+--security-opt seccomp=/nonexistent
+--security-opt foo
+--security-opt no-new-privileges:false
+--shm-size 1g --stop-signal INT --stop-timeout 5
+--stop-timeout -1
+--storage-opt size=1g
+--storage-opt foo
+--sysctl net.ipv4.ip_forward=1 --sysctl kernel.msgmax=5
+--sysctl foo=1
+--sysctl kernel.hostname=x
+--tmpfs /a --tmpfs /b:size=1m,ro
+-t -i
+--ulimit nofile=1024:2048 --ulimit core=-1 --ulimit nproc=5
+--ulimit nofile=5:2
+--ulimit foo
+--use-api-socket
+-u 1000:5 -w /x
+-v /a:/b
+-v /c:/d:ro,z
+-v vol:/e -v /f
+-v /g:/h:rshared,nocopy
+-v a:b:c:d
+-v rel/ative:/x
+-v ./rel:/x
+-v :/x
+-v /a:/b:foo
+-v ~/x:/y
+--volumes-from a --volumes-from b:ro --volume-driver local
+--annotation foo
+--cpu-count 2
+--io-maxiops 5
+--disable-content-trust
+-m 100m --memory foo
+--isolation default
+--dns 127.0.0.1 -v :
+-v a::b
+-v ''
+--security-opt systempaths=unconfined
 """.strip().splitlines()
 
 
@@ -233,7 +382,7 @@ def needless(asked: Asked) -> bool:
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *(f"create {words} busybox" for words in SETTINGS)])
 def test_a_command_asks_and_says_what_docker_s_does(command: str, engine: FakeEngine) -> None:
     words = shlex.split(command)
     code, out, err, asked = said(DOCKER, words, engine)

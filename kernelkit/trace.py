@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 STAGES = ("pull", "create", "filesystem", "rw-layer", "interface", "ip", "nat", "exec")
 
@@ -38,7 +38,6 @@ class Operation(Protocol):
         """What a person would type to the same effect, in POSIX shell."""
 
 
-@runtime_checkable
 class Packable(Protocol):
     """An operation that can travel in one send with its neighbours of the same `channel` (netlink messages)."""
 
@@ -235,9 +234,9 @@ class Ledger:
             self.ended(seq)
         return answer
 
-    def note(self, seq: int, started: float) -> None:
-        """Note a step that began at `started`, in another process, and has just ended well in this one."""
-        self._write(seq, started, time.time() - started, 0)
+    def note(self, seq: int, started: float, seconds: float) -> None:
+        """Note a step that has ended well, and was attempted before there was this ledger."""
+        self._write(seq, started, seconds, 0)
 
     def announce(self, seq: int) -> None:
         """Note that a step is about to be performed: for `exec`, which never returns to say so."""
@@ -267,14 +266,16 @@ class Ledger:
 
 def _neighbours(operations: Sequence[Operation], start: int) -> list[Operation]:
     """The operation at `start` and those right after it that can travel in the same send."""
-    head = operations[start]
-    group = [head]
-    if isinstance(head, Packable):
-        for operation in operations[start + 1 :]:
-            if not isinstance(operation, Packable) or operation.channel != head.channel:
-                break
-            group.append(operation)
+    group = [operations[start]]
+    channel = _channel(operations[start])
+    while channel and start + len(group) < len(operations) and _channel(operations[start + len(group)]) == channel:
+        group.append(operations[start + len(group)])
     return group
+
+
+def _channel(operation: Operation) -> object:
+    """A packable operation's channel, None for any other. To ask `isinstance` about a protocol takes too long here."""
+    return getattr(operation, "channel", None) if hasattr(operation, "perform_together") else None
 
 
 def save(steps: Iterable[Step], path: Path) -> None:

@@ -74,6 +74,7 @@ GRANTED: dict[str, str] = {
     "CAP_BPF": "bpf",
     "CAP_PERFMON": "perf_event_open",
 }
+MOST_KNOWN = 64  # profiles and filters that are kept
 ENOSYS = 38
 # All of clone's flags that ask for a new namespace: linux/sched.h, CLONE_NEW* but CLONE_NEWTIME.
 NEW_NAMESPACES = 0x7E020000
@@ -124,7 +125,7 @@ DEFAULT: Mapping[str, Any] = {
 }
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=MOST_KNOWN)
 def profile(capabilities: frozenset[str], machine: str) -> dict[str, Any]:
     """Docker's default profile for a container with these capabilities, as OCI `linux.seccomp`; not to be changed.
 
@@ -166,10 +167,22 @@ def compiled(seccomp: Mapping[str, Any]) -> bytes:
 
     InvalidRequest for what cannot be compiled. One that was compiled before costs nothing.
     """
-    return _compiled(json.dumps(seccomp))
+    known = _known.get(id(seccomp))
+    if known and known[0] is seccomp:
+        return known[1]
+    filtered = _compiled(json.dumps(seccomp))
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[id(seccomp)] = seccomp, filtered
+    return filtered
 
 
-@lru_cache(maxsize=64)
+# Of the objects that `profile` gives out again and again, by their identity: to compare texts of this length takes as
+# long as to build half of a container. The object is held too, so that nobody else gets its identity.
+_known: dict[int, tuple[Mapping[str, Any], bytes]] = {}
+
+
+@lru_cache(maxsize=MOST_KNOWN)
 def _compiled(text: str) -> bytes:
     try:
         return compile_filter(json.loads(text))

@@ -41,6 +41,7 @@ class Engine:
 
     def __init__(self, home: Path, store: Store) -> None:
         self.home = home
+        self._containers = home / "containers"
         self.store = store
         self.origin = ""  # the embedded registry's URL
         home.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,7 @@ class Engine:
 
     def folder(self, container_id: str) -> Path:
         """Where a container's own files are."""
-        return self.home / "containers" / container_id
+        return self._containers / container_id
 
     def cgroup_path(self, container_id: str) -> str:
         """A container's cgroup, below the mount point of each hierarchy."""

@@ -17,7 +17,7 @@ from kernelkit.engine.model import Container, new_id
 from kernelkit.errors import Conflict, InvalidRequest, NotFound, OperationFailed
 from kernelkit.host.channel import Attach, ExecExited, ExecStarted, Job, Resize, StartExec, pack
 from kernelkit.kernel.files import ChangeDirectory
-from kernelkit.kernel.process import Clone, ConnectStdio, Exec, OpenTerminal, StartSession
+from kernelkit.kernel.process import Clone, ConnectStdio, Exec, ForbidTracing, OpenTerminal, StartSession
 from kernelkit.kernel.unshare import EnterNamespaces, JoinNamespace
 from kernelkit.trace import Ledger, Operation, Stage, Step, number
 
@@ -78,7 +78,8 @@ def start(engine: Engine, execution: Execution, connection: int = -1, wish: Atta
         stages = plan(engine, execution)
         steps = number(stages)
         job = _job(execution, stages)
-        memory = pack(job, Ledger.size(len(steps)))
+        inside = stages[-1].operations
+        memory = pack(job, inside, len(steps) - len(inside) + 1, Ledger.size(len(steps)))
         try:
             ledger = Ledger(mmap(memory, Ledger.size(len(steps))))
             answer = engine.ask(
@@ -143,6 +144,7 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
         child.append(ConnectStdio(STDIN if config.get("AttachStdin") else -1, STDOUT, STDERR))
     process, filtered = _process(engine, execution, found)
     child.append(ChangeDirectory(process["cwd"]))
+    child.append(ForbidTracing())
     child += security.privileges(process, filtered, engine.bounding)
     child.append(Exec(tuple(process["args"]), tuple(process["env"])))
     clone = Clone((), cgroup.birthplace(engine.layout, place, limited))
@@ -167,7 +169,11 @@ def _process(engine: Engine, execution: Execution, found: Facts) -> tuple[Json, 
         "cwd": config.get("WorkingDir") or container.config.get("WorkingDir") or "/",
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "capabilities": {
-            "bounding": capabilities, "effective": held, "permitted": held, "inheritable": [], "ambient": []
+            "bounding": capabilities,
+            "effective": held,
+            "permitted": held,
+            "inheritable": [],
+            "ambient": [],
         },
     }
     filtered = None if config.get("Privileged") else found.seccomp
@@ -178,8 +184,7 @@ def _job(execution: Execution, stages: list[Stage]) -> Job:
     shim, child = stages
     config = execution.config
     return Job(
-        operations=child.operations,
-        first=len(shim.operations) + 1,
+        exec_seq=len(shim.operations) + len(child.operations),
         clone=shim.operations[1],
         clone_seq=2,
         enter=shim.operations[0],

@@ -6,6 +6,8 @@ import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from kernelkit.container import seccomp_profile, security
@@ -60,10 +62,19 @@ def hostname(engine: Engine, container: Container, shared: frozenset[str]) -> st
 
 def user(engine: Engine, container: Container, wanted: str) -> User:
     """The user that `wanted` means in this container's files as they are now."""
-    image = engine.store.find(container.image_id)
-    layers = [engine.folder(container.id) / "upper", *reversed(image.layers)]
-    passwd, group = peek.read(layers, "/etc/passwd"), peek.read(layers, "/etc/group")
+    layers = tuple(reversed(engine.store.find(container.image_id).layers))
+    upper = engine.folder(container.id) / "upper"
+    if os.path.lexists(upper / "etc"):
+        passwd, group = (peek.read((upper, *layers), path) for path in ("/etc/passwd", "/etc/group"))
+    else:
+        passwd, group = _image_users(layers)
     return find(wanted, passwd, group, container.host_config.get("GroupAdd") or [])
+
+
+@lru_cache(maxsize=64)
+def _image_users(layers: tuple[Path, ...]) -> tuple[str, str]:
+    """An image's own /etc/passwd and /etc/group, which never change."""
+    return peek.read(layers, "/etc/passwd"), peek.read(layers, "/etc/group")
 
 
 def namespaces(engine: Engine, container: Container) -> tuple[dict[str, int], frozenset[str]]:

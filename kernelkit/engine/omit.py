@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from kernelkit.errors import InvalidRequest
 from kernelkit.trace import STAGES, Stage, Step
+from kernelkit.trace import number as numbered
 
 LEFT_OUT = "left out"
 NEEDED = ("Fork", "Clone")  # they make the processes that perform the rest
@@ -16,6 +17,8 @@ def without(stages: Sequence[Stage], names: frozenset[str]) -> list[Step]:
 
     InvalidRequest, with what there is, for a name that means nothing here.
     """
+    if not names:
+        return numbered(stages)
     there = {type(op).__name__ for stage in stages for op in stage.operations}
     _check(names, there, {stage.name for stage in stages if stage.operations})
     steps, number = [], 0

@@ -24,7 +24,7 @@ STARTING = 3  # groups of steps that belong to a start
 LATER = 64  # and those of later verbs that are kept
 REMEMBERED = 64  # records kept in memory
 BEHIND = 65536  # steps waiting for one listener
-CALM = 0.05  # seconds to wait before writing: a burst of starts goes first
+CALM = 0.2  # seconds to wait before writing: a burst of starts goes first
 
 
 class Record:
@@ -91,6 +91,7 @@ class Records:
 
     def __init__(self, pulls: Path) -> None:
         self._pulls = pulls
+        self._pulled: dict[str, list[dict[str, Any]]] = {}  # what `pull_of` has read
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
@@ -119,12 +120,12 @@ class Records:
             record = self.begin(container, folder)
             record.before = before
         record.extend(steps)
-        self.publish(record, [step.as_json() for step in steps])
+        self.publish(record, steps)
 
-    def publish(self, record: Record, steps: Sequence[dict[str, Any]] | None = None) -> None:
-        """Tell the listeners, and have the record written soon."""
+    def publish(self, record: Record, steps: Sequence[Step] | None = None) -> None:
+        """Tell the listeners of these steps, or of all, and have the record written soon."""
         if self._listeners:
-            for step in record.read() if steps is None else steps:
+            for step in record.read() if steps is None else [step.as_json() for step in steps]:
                 for listener in list(self._listeners):
                     listener.put({"container": record.container, **step})
         self._unsaved.put(record)
@@ -148,12 +149,17 @@ class Records:
         """Keep how an image came here, for the records of the containers that are made from it."""
         self._pulls.mkdir(exist_ok=True)
         save(steps, self._pulls / f"{image.removeprefix('sha256:')}.jsonl")
+        self._pulled.pop(image, None)
 
     def pull_of(self, image: str) -> list[dict[str, Any]]:
         """How an image came here; empty for one that was not pulled."""
-        with contextlib.suppress(OSError):
-            return list(load(self._pulls / f"{image.removeprefix('sha256:')}.jsonl"))
-        return []
+        if image not in self._pulled:
+            if len(self._pulled) >= REMEMBERED:
+                self._pulled.clear()
+            self._pulled[image] = []
+            with contextlib.suppress(OSError):
+                self._pulled[image] = list(load(self._pulls / f"{image.removeprefix('sha256:')}.jsonl"))
+        return self._pulled[image]
 
     def last(self) -> str:
         """The id of the container whose record is the newest; empty when nothing was started yet."""

@@ -123,6 +123,7 @@ def _inputs(engine: Engine, container: Container) -> plan.Inputs:
         publications=engine.uplink.inner(held.publications),
         stdin=bool(config.get("OpenStdin")),
         window=_window(host),
+        init=bool(host.get("Init")),
     )
 
 
@@ -132,10 +133,11 @@ def _perform(
     """Have the plan performed; the record, its steps, and the pid of the program or what failed."""
     stages = plan.start(inputs)
     whole = omit.without(stages, watch.left_out if watch else frozenset())
-    stages = omit.remaining(stages, whole)
+    if watch:
+        stages = omit.remaining(stages, whole)
     steps = [step for step in whole if step.seq]
-    job, here = _job(engine, container, inputs, stages)
-    memory = pack(job, Ledger.size(len(steps)))
+    job, here, inside = _job(engine, container, inputs, stages)
+    memory = pack(job, inside, len(steps) - len(inside) + 1, Ledger.size(len(steps)))
     gate = watch.gate if watch else None
     try:
         shared = mmap(memory, Ledger.size(len(steps)))
@@ -168,20 +170,18 @@ def _perform_here(ledger: Ledger, operations: Sequence[Operation]) -> Failed | N
 
 def _job(
     engine: Engine, container: Container, inputs: plan.Inputs, stages: Sequence[Stage]
-) -> tuple[Job, list[Operation]]:
-    """What goes to the shim, and what the engine performs itself before that."""
+) -> tuple[Job, list[Operation], list[Operation]]:
+    """What goes to the shim, what the engine performs itself before that, what the shim's child performs."""
     by: dict[str, list[Operation]] = {"engine": [], "init": [], "shim": [], "container": []}
     for stage in stages:
         by[stage.actor].extend(stage.operations)
     here, shim = by["engine"], by["shim"]
     around = len(shim) == 3
     fork_seq = len(here) + 1
-    first = fork_seq + 1 + len(shim)
     config, host = container.config, container.host_config
     log = host.get("LogConfig") or {}
     job = Job(
-        operations=tuple(by["container"]),
-        first=first,
+        exec_seq=fork_seq + len(shim) + len(by["container"]),
         clone=shim[1] if around else shim[0],
         clone_seq=fork_seq + (2 if around else 1),
         enter=shim[0] if around else None,
@@ -193,7 +193,7 @@ def _job(
         host_sockets=plan.host_sockets(inputs),
         log=None if log.get("Type") == "none" else _log(engine, container, log.get("Config") or {}),
     )
-    return job, here
+    return job, here, by["container"]
 
 
 def _log(engine: Engine, container: Container, options: dict[str, str]) -> LogSettings:

@@ -1,7 +1,7 @@
 """How init, shims and the engine talk: whole messages, with descriptors, over a unix socket.
 
-    engine ⇄ init     Start
-    engine ⇄ shim     Attach Resize Signal CloseInput StartExec Bye  →   ←  Started Failed Exited ExecStarted ExecExited
+    engine → init     Start Prepare
+    engine ⇄ shim     Take Attach Resize Signal StartExec Bye  →   ←  Ready Started Failed Exited ExecStarted ExecExited
 
 The messages are types; their order of declaration is the order in which they are spoken.  SOCK_SEQPACKET keeps
 their borders: unix(7).
@@ -14,7 +14,9 @@ import contextlib
 import os
 import pickle
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
+from mmap import mmap
 from typing import Any
 
 from kernelkit.trace import Operation
@@ -27,6 +29,8 @@ READY = 4  # where the first engine says "ready", and whoever fails before that 
 OUTSIDE = 10  # the real machine's network namespace
 PROMISED = 16
 
+_LENGTH = 4  # bytes of a length in a job's memory
+
 
 @dataclass(frozen=True)
 class Start:
@@ -34,6 +38,32 @@ class Start:
 
     steps: int
     address: str  # where the shim listens for a next engine
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Engine to init: fork a shim for whatever will be started next. Descriptor: the shim's channel.
+
+    With `clone` it performs that ahead as well: the new namespaces are there before anybody asks for them.
+    """
+
+    clone: Operation | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A prepared shim to the engine: I am there. Descriptor: the mounts of the host as its child has inherited them.
+
+    When that becomes readable for poll(2) as exceptional, they have changed since: proc(5), /proc/PID/mounts.
+    """
+
+
+@dataclass(frozen=True)
+class Take:
+    """Engine to a prepared shim: this is your job. Descriptor: memory, as for `Start`."""
+
+    steps: int
+    address: str
 
 
 @dataclass(frozen=True)
@@ -136,12 +166,11 @@ class Job:
     """What a shim has to do, and the record's numbers for it.
 
     `clone` is performed by the shim as step `clone_seq`; `enter` just before and `leave` just after it, where the
-    child is to be born into another container's pid namespace. `operations` are performed by the child, in order, the
-    first being step `first`; the last is the exec.
+    child is to be born into another container's pid namespace. The child performs the rest; the last is the exec, step
+    `exec_seq`.
     """
 
-    operations: tuple[Operation, ...]
-    first: int
+    exec_seq: int
     clone: Operation
     clone_seq: int
     enter: Operation | None = None
@@ -154,13 +183,32 @@ class Job:
     log: LogSettings | None = None
 
 
-def pack(job: Job, ledger_size: int) -> int:
-    """A descriptor of memory that holds an empty ledger of that many bytes, then the job."""
-    payload = pickle.dumps(job, pickle.HIGHEST_PROTOCOL)
+def pack(job: Job, operations: Sequence[Operation], first: int, ledger_size: int) -> int:
+    """A descriptor of memory: an empty ledger of that size, the job, what its child performs from step `first` on.
+
+    Two parts, for each reader unpacks only its own: every page that a shim writes to is one more for each container.
+    """
+    head = pickle.dumps(job, pickle.HIGHEST_PROTOCOL)
     memory = os.memfd_create("kernelkit-job", os.MFD_CLOEXEC)
-    os.ftruncate(memory, ledger_size + len(payload))
-    os.pwrite(memory, payload, ledger_size)
+    os.ftruncate(memory, ledger_size)
+    os.lseek(memory, ledger_size, os.SEEK_SET)
+    rest = pickle.dumps((first, operations), pickle.HIGHEST_PROTOCOL)
+    os.write(memory, len(head).to_bytes(_LENGTH, "little") + head + rest)
     return memory
+
+
+def unpack_job(memory: mmap, ledger_size: int) -> Job:
+    """The job in that memory."""
+    job: Job = pickle.loads(memoryview(memory)[ledger_size + _LENGTH :])
+    return job
+
+
+def unpack_operations(memory: mmap, ledger_size: int) -> tuple[int, Sequence[Operation]]:
+    """The operations in that memory, and the number of the first."""
+    start = ledger_size + _LENGTH
+    start += int.from_bytes(memory[ledger_size:start], "little")
+    found: tuple[int, Sequence[Operation]] = pickle.loads(memoryview(memory)[start:])
+    return found
 
 
 def receive_descriptors(connection: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:

@@ -4,7 +4,7 @@ It has one thread and everything imported that a shim or a container's child wil
 well under a millisecond.  It knows nothing of containers.
 
     init ─┬─ engine           a program of its own, started again whenever it ends
-          └─ shim, shim, …    one for each Start message
+          └─ shim, shim, …    one for each Start message, and one that is prepared for the next
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from pathlib import Path
 
 from kernelkit.container import plan  # noqa: F401  for its operations: a shim must not have to import them
 from kernelkit.host import shim
-from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Start
+from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Prepare, Start
 
+POLITE = 0.005  # seconds before a shim is prepared: the container that has just been started goes first
 RESPAWN_PAUSE = 0.2  # seconds between an engine's end and the next one's start
 SHORT = 2.0  # seconds: an engine that ends sooner has not been of use
 GIVE_UP = 3  # so many such in a row, and there will be no other
@@ -37,6 +38,8 @@ class Init:
         self._end_all = end_all
         self._engine = 0
         self._channel: Channel | None = None
+        self._wish: tuple[Prepare, list[int]] | None = None  # a shim to be prepared
+        self._due = 0.0  # and when, on the monotonic clock
         self._stopping = False
         self._started_at = 0.0
         self._short_lives = 0
@@ -59,12 +62,14 @@ class Init:
             poll.register(wake_read, select.POLLIN)
             if self._channel:
                 poll.register(self._channel.fileno(), select.POLLIN)
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(self._patience()):
                 if fd == wake_read.fileno():
                     wake_read.recv(4096)
                     self._collect()
                 elif self._channel:
                     self._answer()
+            if self._wish and time.monotonic() >= self._due:
+                self._prepare()
         if self._end_all:
             _end_descendants()
 
@@ -94,17 +99,43 @@ class Init:
         if received is None:
             self._channel.close()
             self._channel = None  # its end will be collected; then comes the next one
+            self._forget_wish()
             return
         message, descriptors = received
-        assert isinstance(message, Start)
+        if isinstance(message, Prepare):
+            self._forget_wish()
+            self._wish, self._due = (message, descriptors), time.monotonic() + POLITE
+        else:
+            self._fork_shim(message, descriptors)
+
+    def _fork_shim(self, message: Start | Prepare, descriptors: list[int]) -> None:
         forked_at = time.time()
         if os.fork() == 0:
             _be_child()
             os.setsid()
-            self._channel.close()
+            if self._channel:
+                self._channel.close()
+            if self._wish and message is not self._wish[0]:
+                self._forget_wish()
             _run(lambda: shim.main(message, descriptors, forked_at))
         for fd in descriptors:
             os.close(fd)
+
+    def _prepare(self) -> None:
+        if self._wish:
+            self._fork_shim(*self._wish)
+            self._wish = None
+
+    def _forget_wish(self) -> None:
+        """Nobody waits for that shim any more."""
+        if self._wish:
+            for fd in self._wish[1]:
+                os.close(fd)
+            self._wish = None
+
+    def _patience(self) -> float | None:
+        """Milliseconds until a shim is to be prepared."""
+        return max(0.0, self._due - time.monotonic()) * 1000 if self._wish else None
 
     def _collect(self) -> None:
         while True:

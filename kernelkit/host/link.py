@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from kernelkit.errors import Unavailable
-from kernelkit.host.channel import Attach, Channel, Exited, Failed, Job, Start, Started
+from kernelkit.host.channel import Attach, Channel, Exited, Failed, Job, Prepare, Start, Started, Take
+from kernelkit.trace import Operation
 
 Heard = Callable[[str, object], None]
 
@@ -27,6 +28,8 @@ class Link:
         self._heard = heard
         self._shims: dict[str, Channel] = {}
         self._names: dict[int, str] = {}
+        self._clone: Operation | None = None  # what a prepared shim has performed ahead
+        self._prepared: Channel | None = None
         self._lock = threading.Lock()
         self._poll = select.epoll()
         threading.Thread(target=self._listen, name="shims", daemon=True).start()
@@ -34,6 +37,11 @@ class Link:
     def address(self, container: str) -> str:
         """Where a container's shim listens once its engine is gone: a short path, for unix(7) allows 107 bytes."""
         return f"{self._addresses}/{container[:12]}.sock"
+
+    def prepare(self, clone: Operation | None) -> None:
+        """From now on always have a shim ready for a next start, by which `clone` has been performed already."""
+        self._clone = clone
+        self._prepare_next()
 
     def start(
         self,
@@ -44,31 +52,24 @@ class Link:
         attached: Sequence[tuple[int, Attach]] = (),
         gate: int = -1,
     ) -> Started | Failed:
-        """Have init fork a shim for the job; wait until the container's program runs, or a step has failed.
+        """Give the job to the shim that is ready, or have one forked; wait until the program runs or a step has failed.
 
         The caller keeps and closes `memory` and `gate`; the descriptors of clients in `attached` are handed over.
         """
-        ours, theirs = Channel.pair()
-        for descriptor, wish in attached:
-            ours.send(wish, descriptor)
-            os.close(descriptor)
-        try:
-            extra = [gate] if gate >= 0 else []
-            self._init.send(Start(steps, self.address(container)), memory, theirs.fileno(), *extra)
-        except OSError as error:
-            ours.close()
-            raise Unavailable(f"start a shim: the practice host's init does not answer: {error}") from error
-        finally:
-            theirs.close()
-        received = ours.receive()
+        clients = list(attached)
+        channel = self._prepared_for(job, gate)
+        if not (channel and self._employ(channel, container, memory, steps, clients)):
+            channel = self._fork(container, memory, steps, clients, gate)
+        received = channel.receive()
+        self._prepare_next()
         if received is None:
-            ours.close()
+            channel.close()
             return Failed(job.fork_seq, 0, "the shim died")
         answer, _ = received
         if isinstance(answer, Started):
-            self._keep(container, ours)
+            self._keep(container, channel)
             return answer
-        ours.close()
+        channel.close()
         assert isinstance(answer, Failed)
         return answer
 
@@ -110,6 +111,62 @@ class Link:
                     self._poll.unregister(channel.fileno())
                 channel.close()
 
+    # shims that are ready ---------------------------------------------------------------------------------------
+
+    def _prepare_next(self) -> None:
+        """Ask for a shim to be ready for the next start, unless there is one."""
+        with self._lock:
+            if self._prepared:
+                return
+            self._prepared, theirs = Channel.pair()
+        with contextlib.suppress(OSError):  # the host is going down
+            self._init.send(Prepare(self._clone), theirs.fileno())
+        theirs.close()
+
+    def _prepared_for(self, job: Job, gate: int) -> Channel | None:
+        """The channel of the shim that is ready, if it is of use for this job."""
+        # Who stops before each step wants to stop before those that were performed ahead as well.
+        if gate >= 0 or (self._clone and (job.clone != self._clone or job.enter)):
+            return None
+        with self._lock:
+            channel = self._prepared
+            try:
+                received = channel.receive(wait=False) if channel else None
+            except BlockingIOError:
+                return None  # not yet; it will be for the next
+            self._prepared = None
+        if channel and received and _unchanged(received[1][0]):
+            return channel
+        if channel:
+            channel.close()
+        return None
+
+    def _employ(
+        self, channel: Channel, container: str, memory: int, steps: int, clients: list[tuple[int, Attach]]
+    ) -> bool:
+        """Give the shim that is ready its job; False when it has died meanwhile."""
+        try:
+            _introduce(channel, clients)
+            channel.send(Take(steps, self.address(container)), memory)
+        except OSError:
+            channel.close()
+            return False
+        return True
+
+    def _fork(self, container: str, memory: int, steps: int, clients: list[tuple[int, Attach]], gate: int) -> Channel:
+        """Have init fork a shim for the job."""
+        ours, theirs = Channel.pair()
+        _introduce(ours, clients)
+        try:
+            extra = [gate] if gate >= 0 else []
+            self._init.send(Start(steps, self.address(container)), memory, theirs.fileno(), *extra)
+        except OSError as error:
+            ours.close()
+            raise Unavailable(f"start a shim: the practice host's init does not answer: {error}") from error
+        finally:
+            theirs.close()
+        return ours
+
     def _keep(self, container: str, channel: Channel) -> None:
         with self._lock:
             self._shims[container] = channel
@@ -135,3 +192,21 @@ class Link:
                     self._heard(container, None)
                 else:
                     self._heard(container, received[0])
+
+
+def _introduce(channel: Channel, clients: list[tuple[int, Attach]]) -> None:
+    """Hand over those who have attached already."""
+    while clients:
+        descriptor, wish = clients[0]
+        channel.send(wish, descriptor)
+        os.close(descriptor)
+        del clients[0]
+
+
+def _unchanged(mounts: int) -> bool:
+    """Whether what the mounts of this descriptor were is what they are: proc(5), /proc/PID/mounts. Closes it."""
+    poll = select.poll()
+    poll.register(mounts, select.POLLPRI)
+    changed = poll.poll(0)
+    os.close(mounts)
+    return not changed

@@ -12,13 +12,16 @@ Registries, published ports and `localhost` are the real machine's, as whoever t
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 
+from kernelkit.container import plan
 from kernelkit.embedded import recipes
 from kernelkit.embedded import registry as embedded
 from kernelkit.engine import hear, networks, origin, remove
@@ -46,6 +49,9 @@ def main() -> None:
     # First of all: nothing else may come to lie on their numbers.
     open_host_sockets()
     open_machine_socket()
+    # A walk through many layers, and many clients at once, take many descriptors.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     home = Home.default()
     facts = Facts.load(home)
     engine = Engine(home.path, Store(home.path))
@@ -58,6 +64,7 @@ def main() -> None:
     threading.Thread(target=remove.empty_trash, args=(engine,), name="trash", daemon=True).start()
     engine.trash_has_grown.set()
     origin.make_ahead(engine)
+    _be_quick()
     with contextlib.suppress(OSError):
         os.write(READY, b"ready\n")
         os.close(READY)
@@ -65,6 +72,14 @@ def main() -> None:
     engine.close()
     logging.shutdown()
     os._exit(0)  # threads that wait for clients would keep us
+
+
+def _be_quick() -> None:
+    """What there is now stays: nothing of it is garbage. And no thread lets the others wait for long."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    sys.setswitchinterval(0.0005)
 
 
 def _serve_embedded(home: Home, facts: Facts) -> str:
@@ -91,6 +106,7 @@ def _join(engine: Engine, home: Home, facts: Facts) -> None:
     engine.join(link, read_layout(), bounding(), facts, Uplink(facts.cable))
     networks.prepare(engine)
     hear.find_survivors(engine)
+    link.prepare(plan.usual_clone(engine.layout))
 
 
 def _listen(home: Home) -> socket.socket:

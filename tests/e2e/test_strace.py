@@ -59,8 +59,11 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def traced(kk: Kernelkit, output: Path, *command: str) -> list[tuple[int, str]]:
-    """(process, call) of all that init, the engine and their children asked for during a docker command."""
+def traced(kk: Kernelkit, output: Path, *command: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """(process, call) of all that init, the engine and their children asked for before and during a docker command.
+
+    Before it another container is run, so that the shim that is then prepared for the next one is seen as well.
+    """
     init = (kk.home / "run" / "init.pid").read_text()
     attach = [
         "strace",
@@ -80,12 +83,16 @@ def traced(kk: Kernelkit, output: Path, *command: str) -> list[tuple[int, str]]:
     try:
         time.sleep(1)  # to be attached to all threads
         assert strace.poll() is None, strace.stderr and strace.stderr.read()
+        kk.docker("run", "--rm", "busybox", "true")
+        time.sleep(1)
+        before = len(output.read_text())
         kk.docker(*command)
         time.sleep(0.5)
     finally:
         strace.send_signal(signal.SIGINT)
         strace.wait()
-    return list(_calls(output.read_text()))
+    text = output.read_text()
+    return list(_calls(text[:before])), list(_calls(text[before:]))
 
 
 def _calls(text: str) -> Iterator[tuple[int, str]]:
@@ -214,7 +221,9 @@ def expected(steps: Sequence[dict[str, Any]], mounted: set[str], root: str) -> I
     ids=["published", "quiet"],
 )
 def test_the_record_is_what_strace_sees_and_nothing_else(kk: Kernelkit, tmp_path: Path, options: list[str]) -> None:
-    seen = traced(kk, tmp_path / "strace", "run", "-d", "--name", "traced", *options, "busybox", "sleep", "1000")
+    earlier, seen = traced(
+        kk, tmp_path / "strace", "run", "-d", "--name", "traced", *options, "busybox", "sleep", "1000"
+    )
     pid = kk.docker("inspect", "-f", "{{.State.Pid}}", "traced").stdout.strip()
     identity = kk.docker("inspect", "-f", "{{.Id}}", "traced").stdout.strip()
     mounted = {line.split()[4] for line in in_host(kk, "cat", f"/proc/{pid}/mountinfo").splitlines()}
@@ -225,11 +234,14 @@ def test_the_record_is_what_strace_sees_and_nothing_else(kk: Kernelkit, tmp_path
     by_pid: dict[int, list[str]] = {}
     for process, word in seen:
         by_pid.setdefault(process, []).append(word)
-    shim = next(pid for pid, words in by_pid.items() if any(word.startswith("clone CLONE_NEW") for word in words))
+    # The shim was prepared before; while the container starts, the one for the next is.
+    shims = [[pid for pid, word in part if word.startswith("clone CLONE_NEW")] for part in (earlier, seen)]
     child = next(pid for pid, words in by_pid.items() if "pivot_root" in words)
+    assert by_pid.pop(init) == ["clone "]
+    assert by_pid.pop(shims[1][-1])
     actors = {
-        "init": by_pid.pop(init),
-        "shim": by_pid.pop(shim),
+        "init": [word for pid, word in earlier if pid == init][-1:],
+        "shim": [word for pid, word in earlier if pid == shims[0][-1]],
         "container": by_pid.pop(child),
         "engine": [word for words in by_pid.values() for word in words],
     }

@@ -38,6 +38,8 @@ def parse_mount(text: str) -> dict[str, Any]:
         chosen = options[kind]
         if chosen.pop("_readonly", False) and not mount.get("ReadOnly"):
             raise ValueError("option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction")
+        if kind == "volume":
+            chosen.setdefault("DriverConfig", {})
         mount[OPTIONS_OF[kind]] = chosen
     return mount
 

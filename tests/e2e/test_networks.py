@@ -338,3 +338,15 @@ def test_after_an_engine_was_killed_everything_goes_on(clean: Kernelkit) -> None
         mine.bind(("0.0.0.0", port))
     clean.docker("rm", "-f", "web")
     assert elements(clean, "tcp_ports") == []
+
+
+def test_after_the_host_was_off_its_networks_are_back(clean: Kernelkit) -> None:
+    made = clean.docker("network", "create", "--subnet", "10.66.0.0/24", "kept").stdout.strip()
+    clean.docker("create", "--name", "web", "--network", "kept", "busybox", "sleep", "60")
+    clean("down")
+    clean("up")
+    assert f"br-{made[:12]}" in links(clean)
+    assert f"br-{made[:12]}" in elements(clean, "bridges")
+    clean.docker("start", "web")
+    assert inspect(clean, "web")["Networks"]["kept"]["IPAddress"] == "10.66.0.2"
+    assert "default via 10.66.0.1" in clean.docker("exec", "web", "ip", "route").stdout

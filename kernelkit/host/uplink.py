@@ -179,7 +179,8 @@ class Uplink:
         """As the practice host sees them: whatever address a packet came for, it arrives at the cable's end."""
         if not self._cable:
             return tuple(publications)
-        return tuple(replace(publication, host_ip="") for publication in publications)
+        # The same port of two addresses arrives as one.
+        return tuple(dict.fromkeys(replace(publication, host_ip="") for publication in publications))
 
     def publish(self, publications: Sequence[Publication]) -> list[Operation]:
         """The plan, for the real machine, that leads these ports to the practice host."""

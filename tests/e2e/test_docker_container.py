@@ -14,6 +14,8 @@ import pytest
 
 from tests.conftest import Kernelkit
 
+HOSTS = ("practice", "real")
+
 HOST_MARK = "cgroup.procs"
 
 

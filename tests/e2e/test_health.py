@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import Kernelkit
 
+HOSTS = ("practice", "real")
+
 EVERY = ["--health-interval", "100ms", "--health-retries", "2"]
 
 

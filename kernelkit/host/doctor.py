@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kernelkit.errors import Unavailable
+from kernelkit.kernel import nft_show
 from kernelkit.kernel.capability import NAMES, bounding
 from kernelkit.kernel.files import MakeDirectory
 from kernelkit.kernel.hierarchies import read_layout
@@ -71,7 +72,7 @@ def require() -> None:
 
 def examine() -> list[Finding]:
     """Everything, in the order in which it matters."""
-    return [_python(), _root(), *_features(), *_cgroups(), *_capabilities(), *_ids(), *_tools()]
+    return [_python(), _root(), *_features(), *_firewalls(), *_cgroups(), *_capabilities(), *_ids(), *_tools()]
 
 
 def _python() -> Finding:
@@ -136,6 +137,14 @@ def _in_child(work: Callable[[], None]) -> str:
         why = pipe.read().decode()
     os.waitpid(pid, 0)
     return why
+
+
+def _firewalls() -> list[Finding]:
+    """Docker and ufw have the machine drop what it is asked to pass on; then nothing of ours gets out either."""
+    dropping = nft_show.dropping("forward")
+    detail = f"dropped by {', '.join(dropping)}" if dropping else ""
+    remedy = "iptables -I FORWARD -i kk+ -j ACCEPT; iptables -I FORWARD -o kk+ -j ACCEPT"
+    return [Finding("packets passed on by this machine", not dropping, "way out for containers", remedy, detail=detail)]
 
 
 def _cgroups() -> list[Finding]:

@@ -6,6 +6,7 @@ person needs for these steps are the host's, the image may have none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,10 +21,13 @@ from kernelkit.kernel.mount import (
     ProtectPath,
     Remount,
     SetPropagation,
+    ShareMount,
     Unmount,
 )
 from kernelkit.trace import Operation
 
+# A place in another process's mount namespace, where a bind mount cannot come from.
+ELSEWHERE = re.compile(r"/proc/(\d+)/root(/.*)")
 # The kernel's own file systems, whose places an image must leave to them.
 KERNELS = ("proc", "sysfs")
 
@@ -59,7 +63,10 @@ def mounts(
     for mount in wanted:
         target, kind = mount["destination"], mount.get("type", "bind")
         options = tuple(mount.get("options") or ())
-        if kind == "bind":
+        if kind == "bind" and (elsewhere := ELSEWHERE.fullmatch(mount["source"])):
+            plan.append(MakeMountPoint(target, directory=True, root=root))
+            plan.append(ShareMount(int(elsewhere[1]), elsewhere[2], target, root))
+        elif kind == "bind":
             plan += _bind(mount["source"], target, options, root, directory=target not in files)
         elif kind == "cgroup":
             plan += _cgroups(target, options, root, hierarchies)

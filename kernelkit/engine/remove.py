@@ -46,9 +46,10 @@ def start_or_remove(engine: Engine, container: Container, watch: Watch | None = 
     never_ran = container.state.started_at == NEVER
     try:
         start(engine, container, watch)
-    except (NotModified, Conflict):
+    except NotModified:
         raise
-    except KernelkitError:
+    except Exception:
+        # Whatever it was: somebody waits for the removal.
         if container.host_config.get("AutoRemove") and never_ran:
             remove_ended(engine, container)
         raise

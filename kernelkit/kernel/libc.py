@@ -30,6 +30,13 @@ MS_RELATIME = 1 << 21
 MS_STRICTATIME = 1 << 24
 MNT_DETACH = 2
 
+# open_tree(2), move_mount(2)
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+OPEN_TREE_CLONE = 1
+MOVE_MOUNT_F_EMPTY_PATH = 0x04
+MOVE_MOUNT_T_EMPTY_PATH = 0x40
+
 # clone(2), unshare(2), setns(2)
 CLONE_NEWTIME = 0x00000080
 CLONE_PIDFD = 0x00001000
@@ -115,6 +122,17 @@ def setns(fd: int, flags: int = 0) -> None:
 def pivot_root(new_root: str, put_old: str) -> None:
     """Make another mount the root of this mount namespace: pivot_root(2)."""
     syscall(SYS_pivot_root, os.fsencode(new_root), os.fsencode(put_old), filename=new_root)
+
+
+def open_tree(path: str, flags: int) -> int:
+    """Open a mount, or with OPEN_TREE_CLONE a copy of it that is attached nowhere yet: open_tree(2)."""
+    return syscall(SYS_open_tree, AT_FDCWD, os.fsencode(path), flags | AT_SYMLINK_NOFOLLOW, filename=path)
+
+
+def move_mount(tree: int, target: int) -> None:
+    """Attach the mount that one descriptor stands for at the place of another: move_mount(2)."""
+    flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+    syscall(SYS_move_mount, tree, ctypes.c_char_p(b""), target, ctypes.c_char_p(b""), flags)
 
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:

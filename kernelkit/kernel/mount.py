@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from kernelkit.kernel import libc
@@ -131,6 +131,40 @@ class Bind:
     def shell(self) -> str:
         """As mount(8) says it."""
         return join(["mount", "--rbind" if self.recursive else "--bind", self.source, self.root + self.target])
+
+
+@dataclass(frozen=True)
+class ShareMount:
+    """Show here too what process `pid` has mounted at `source`: a bind mount from another mount namespace.
+
+    mount(2) refuses that; but a tree that is cloned over there, open_tree(2), may be attached here, move_mount(2).
+    """
+
+    pid: int
+    source: str
+    target: str
+    root: str = ""
+
+    def perform(self) -> None:
+        """Go there, clone, come back, attach; afterwards the working directory is the root directory, setns(2)."""
+        with ExitStack() as opened:
+
+            def kept(fd: int) -> int:
+                opened.callback(os.close, fd)
+                return fd
+
+            here = kept(os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+            there = kept(os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+            libc.setns(there, libc.CLONE_NEWNS)
+            try:
+                tree = kept(libc.open_tree(self.source, libc.OPEN_TREE_CLONE | os.O_CLOEXEC))
+            finally:
+                libc.setns(here, libc.CLONE_NEWNS)
+            libc.move_mount(tree, kept(open_in_root(self.root or "/", self.target, os.O_PATH)))
+
+    def shell(self) -> str:
+        """No command of a shell does it."""
+        return f": show {self.source} of process {self.pid} on {join([self.root + self.target])} as well"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kernelkit.cli.http import Wire
 
+HEAD = 8  # bytes before each frame
 # Signals that are the program's own affair: its children, its pipes, Go's and Python's own use.
 NOT_FORWARDED = (
     "SIGCHLD",
@@ -41,24 +42,34 @@ class Frames:
     """Takes a multiplexed stream apart, however it was cut into pieces."""
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._left = 0
+        self._buffer = b""  # a head that has not come whole
+        self._left = 0  # bytes of the present frame that are still to come
         self._fd = 1
 
     def feed(self, content: bytes) -> None:
-        """Write what has come to standard output and standard error."""
-        self._buffer += content
-        while self._buffer:
+        """Write what has come to standard output and standard error, neighbours of one kind with one write."""
+        content, self._buffer = self._buffer + content, b""
+        pieces: list[bytes] = []
+        at, end = 0, len(content)
+        while at < end:
             if not self._left:
-                if len(self._buffer) < 8:
-                    return
-                head, self._buffer = self._buffer[:8], self._buffer[8:]
-                self._fd = 2 if head[0] == 2 else 1
-                self._left = int.from_bytes(head[4:], "big")
+                if end - at < HEAD:
+                    self._buffer = content[at:]
+                    break
+                fd = 2 if content[at] == 2 else 1
+                if fd != self._fd and pieces:
+                    put(self._fd, b"".join(pieces))
+                    pieces.clear()
+                self._fd = fd
+                self._left = int.from_bytes(content[at + 4 : at + HEAD], "big")
+                at += HEAD
                 continue
-            piece, self._buffer = self._buffer[: self._left], self._buffer[self._left :]
+            piece = content[at : at + self._left]
             self._left -= len(piece)
-            put(self._fd, piece)
+            at += len(piece)
+            pieces.append(piece)
+        if pieces:
+            put(self._fd, b"".join(pieces))
 
 
 class Raw:

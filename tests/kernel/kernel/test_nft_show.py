@@ -11,10 +11,19 @@ from kernelkit.kernel import nft_show
 print(nft_show.dropping("forward"), nft_show.elements("mine", "names"), nft_show.elements("mine", "nothing"))
 """
 RULES = """
-table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; } }
+table ip filter {
+    chain FORWARD {
+        type filter hook forward priority 0; policy drop;
+    }
+}
 table ip mine {
-    set names { type ifname; elements = { "a", "b" }; }
-    chain forward { type filter hook forward priority 0; policy accept; }
+    set names {
+        type ifname
+        elements = { "a", "b" }
+    }
+    chain forward {
+        type filter hook forward priority 0; policy accept;
+    }
 }
 """
 

@@ -8,6 +8,7 @@ from kernelkit.cli.flags import BOOL, FILTER, INT, STRING, Command, Flag
 from kernelkit.cli.jsontext import encode
 from kernelkit.cli.names import familiar
 from kernelkit.cli.output import say
+from kernelkit.cli.preferences import form_of
 from kernelkit.cli.table import FORMAT_HELP, Column, print_list, render_list
 from kernelkit.cli.values import filters
 
@@ -28,7 +29,7 @@ def ls(options: Options) -> int:
     if options.on("latest"):
         last = 1
     conditions = filters(options.many("filter"))
-    form = options.text("format")
+    form = form_of(options, "psFormat")
     size = options.on("size") or ".Size" in form or "json ." in form
     columns = columns_of(whole=options.on("no-trunc"))
     if form:

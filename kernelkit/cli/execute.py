@@ -8,6 +8,7 @@ from kernelkit.cli import streams, terminal
 from kernelkit.cli.connect import connect
 from kernelkit.cli.flags import BOOL, LIST, STRING, Command, Flag
 from kernelkit.cli.output import Failure
+from kernelkit.cli.preferences import detach_keys
 from kernelkit.cli.settings import environment
 from kernelkit.cli.values import check_variable
 
@@ -23,7 +24,8 @@ def execute(options: Options) -> int:
     stdin = options.on("interactive") and not detach
     if tty and stdin and not os.isatty(0):
         raise Failure("the input device is not a TTY")
-    keys = terminal.parse_keys(options.text("detach-keys")) if options.text("detach-keys") else b""
+    sequence = detach_keys(options)
+    keys = terminal.parse_keys(sequence) if sequence else b""
     try:
         variables = environment(options)
     except ValueError as error:
@@ -40,7 +42,7 @@ def execute(options: Options) -> int:
         "AttachStderr": not detach,
         "AttachStdout": not detach,
         "Detach": detach,
-        "DetachKeys": options.text("detach-keys"),
+        "DetachKeys": sequence,
         "Env": variables or None,
         "WorkingDir": options.text("workdir"),
         "Cmd": command,

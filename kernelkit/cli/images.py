@@ -9,6 +9,7 @@ from kernelkit.cli.http import ApiError
 from kernelkit.cli.jsontext import encode
 from kernelkit.cli.names import check, familiar, platform_json, split
 from kernelkit.cli.output import Failure, complain, say
+from kernelkit.cli.preferences import form_of
 from kernelkit.cli.table import FORMAT_HELP, Column, print_list
 from kernelkit.cli.values import filters
 
@@ -31,7 +32,7 @@ def ls(options: Options) -> int:
     conditions = filters(options.many("filter"))
     if options.arguments:
         conditions.setdefault("reference", {})[options.arguments[0]] = True
-    form, quiet = options.text("format"), options.on("quiet")
+    form, quiet = form_of(options, "imagesFormat"), options.on("quiet")
     query: dict[str, Any] = {"all": options.on("all"), "filters": encode(conditions, sort=True) if conditions else None}
     images = client.get("/images/json", query)
     digests = options.on("digests")

@@ -10,6 +10,7 @@ from kernelkit.cli.http import ApiError
 from kernelkit.cli.jsontext import encode
 from kernelkit.cli.networking import empty_endpoint
 from kernelkit.cli.output import Failure, complain, say
+from kernelkit.cli.preferences import form_of
 from kernelkit.cli.table import FORMAT_HELP, Column, print_list
 from kernelkit.cli.values import check_label, filters, is_address, mapping
 
@@ -27,7 +28,7 @@ def ls(options: Options) -> int:
     conditions = filters(options.many("filter"))
     query = {"filters": encode(conditions, sort=True) if conditions else None}
     networks = sorted(connect().get("/networks", query), key=lambda one: one["Name"])
-    form = options.text("format")
+    form = form_of(options, "networksFormat")
     if options.on("quiet") and form in ("", "table"):
         form = "{{.ID}}"
     print_list(networks, columns_of(whole=options.on("no-trunc")), form, TABLE, "network.networkContext")

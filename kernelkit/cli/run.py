@@ -14,6 +14,7 @@ from kernelkit.cli.flags import BOOL, LIST, STRING, Command, Flag
 from kernelkit.cli.http import ApiError
 from kernelkit.cli.names import check, with_tag
 from kernelkit.cli.output import PROGRAM, Failure, complain, say
+from kernelkit.cli.preferences import detach_keys
 from kernelkit.cli.settings import create_body, local_servers, refuse
 from kernelkit.cli.settings_flags import SETTINGS
 
@@ -37,7 +38,8 @@ def run(options: Options) -> int:
     stdin = not detached and (("stdin" in attached) if attached else options.on("interactive"))
     if options.on("tty") and stdin and not os.isatty(0):
         raise Failure("the input device is not a TTY")
-    keys = terminal.parse_keys(options.text("detach-keys")) if options.text("detach-keys") and not detached else b""
+    sequence = detach_keys(options)
+    keys = terminal.parse_keys(sequence) if sequence and not detached else b""
     if options.on("step"):
         from kernelkit.cli.steps import refuse_without_terminal  # the lessons' way of starting
 
@@ -162,7 +164,7 @@ def _stay(client: Client, container: str, options: Options, attached: list[str],
         "stdin": stdin,
         "stdout": not attached or "stdout" in attached,
         "stderr": not attached or "stderr" in attached,
-        "detachKeys": options.text("detach-keys"),
+        "detachKeys": detach_keys(options),
     }
     path = f"/containers/{container}"
     attaching = client.send("POST", f"{path}/attach", query, upgrade=True)

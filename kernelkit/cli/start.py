@@ -9,6 +9,7 @@ from kernelkit.cli.connect import connect
 from kernelkit.cli.flags import BOOL, STRING, Command, Flag
 from kernelkit.cli.http import ApiError
 from kernelkit.cli.output import Failure, complain, say
+from kernelkit.cli.preferences import detach_keys
 from kernelkit.cli.run import exit_code
 
 TYPE_CHECKING = False
@@ -98,7 +99,7 @@ def _attach(client: Client, path: str, options: Options, *, stdin: bool) -> Wire
         "stdin": stdin,
         "stdout": True,
         "stderr": True,
-        "detachKeys": options.text("detach-keys"),
+        "detachKeys": detach_keys(options),
     }
     return client.send("POST", f"{path}/attach", query, upgrade=True).stream()
 
@@ -106,7 +107,8 @@ def _attach(client: Client, path: str, options: Options, *, stdin: bool) -> Wire
 def _carry(client: Client, wire: Wire, path: str, options: Options, *, tty: bool, stdin: bool) -> bool:
     if tty and os.isatty(1):
         streams.follow_size(lambda rows, columns: client.post(f"{path}/resize", {"h": rows, "w": columns}))
-    keys = terminal.parse_keys(options.text("detach-keys")) if options.text("detach-keys") else b""
+    sequence = detach_keys(options)
+    keys = terminal.parse_keys(sequence) if sequence else b""
     return streams.carry(wire, tty=tty, stdin=stdin, keys=keys)
 
 

@@ -9,6 +9,7 @@ from kernelkit.cli.connect import connect
 from kernelkit.cli.flags import BOOL, STRING, Command, Flag
 from kernelkit.cli.http import Client
 from kernelkit.cli.output import Failure, write
+from kernelkit.cli.preferences import preferred
 from kernelkit.cli.table import FORMAT_HELP, Column, render_list
 
 TYPE_CHECKING = False
@@ -28,12 +29,12 @@ def stats(options: Options) -> int:
     """Print what the containers use, for as long as they run or once."""
     client, names = connect(), options.arguments  # those that are named are shown whatever their state
     columns = columns_of(whole=options.on("no-trunc"))
-    form = options.text("format")
+    form = options.text("format") or preferred("statsFormat")
     if options.on("no-stream"):
         samples = [_once(client, name) for name in names or _running(client, every=options.on("all"))]
         write(render_list(samples, columns, form, TABLE, "container.statsContext"))
         return 0
-    return _draw(client, names, columns, options)
+    return _draw(client, names, columns, form, every=options.on("all"))
 
 
 def _running(client: Client, *, every: bool) -> list[str]:
@@ -75,20 +76,20 @@ class Watch:
         self.samples.pop(name, None)
 
 
-def _draw(client: Client, names: list[str], columns: dict[str, Column], options: Options) -> int:
+def _draw(client: Client, names: list[str], columns: dict[str, Column], form: str, *, every: bool) -> int:
     watch = Watch(client.path, client.version)
     for name in names:
         client.get(f"/containers/{name}/json")  # a name that is wrong is said before anything is drawn
         watch.follow(name)
     while True:
         if not names:
-            for name in _running(client, every=options.on("all")):
+            for name in _running(client, every=every):
                 watch.follow(name)
         time.sleep(BETWEEN)
         samples = list(watch.samples.values())
         if names and not samples:
             raise Failure("\n".join(watch.problems), 1 if watch.problems else 0)
-        text = render_list(samples, columns, options.text("format"), TABLE, "container.statsContext")
+        text = render_list(samples, columns, form, TABLE, "container.statsContext")
         # Drawn over the picture before: home, each line erased to its end, then all below.
         write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in text.splitlines()) + "\x1b[J")
 

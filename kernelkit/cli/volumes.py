@@ -9,6 +9,7 @@ from kernelkit.cli.flags import BOOL, BYTES, FILTER, LIST, MAP, STRING, Command,
 from kernelkit.cli.http import ApiError
 from kernelkit.cli.jsontext import encode
 from kernelkit.cli.output import Failure, say
+from kernelkit.cli.preferences import form_of
 from kernelkit.cli.table import FORMAT_HELP, Column, print_list
 from kernelkit.cli.values import check_label, filters, mapping
 
@@ -33,7 +34,7 @@ def ls(options: Options) -> int:
     conditions = filters(options.many("filter"))
     query = {"filters": encode(conditions, sort=True) if conditions else None}
     volumes = sorted(connect().get("/volumes", query)["Volumes"] or [], key=lambda one: human.natural(one["Name"]))
-    form = options.text("format")
+    form = form_of(options, "volumesFormat")
     if options.on("quiet") and form in ("", "table"):
         form = "{{.Name}}"
     print_list(volumes, columns_of(), form, TABLE, "formatter.volumeContext")

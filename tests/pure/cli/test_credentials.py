@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kernelkit.cli import credentials
+from tests.pure.cli.answers import ANSWERS
 from tests.pure.cli.conftest import Said
 from tests.pure.cli.fake_engine import FakeEngine
 
@@ -112,3 +113,15 @@ def test_credentials_go_to_the_registry_that_they_belong_to(config: Path) -> Non
     assert json.loads(config.read_text())["auths"].keys() == {"https://index.docker.io/v1/"}
     assert credentials.registry_auth("index.docker.io").keys() == {"X-Registry-Auth"}
     assert credentials.registry_auth("reg:5") == {}
+
+
+def test_what_the_file_prefers_holds_where_nothing_else_is_said(
+    cli: Callable[..., Said], config: Path, fake: FakeEngine
+) -> None:
+    fake.answers = ANSWERS
+    config.parent.mkdir()
+    config.write_text('{"psFormat": "table {{.Names}}", "imagesFormat": "{{.Tag}}"}')
+    assert cli("ps").out == "NAMES\nmade\nweb\n"
+    assert cli("images").out == "<none>\nlatest\n1.35\n"
+    assert cli("ps", "--format", "{{.State}}").out == "created\nrunning\n"
+    assert cli("ps", "-q").out == "f5d7940a66d2\nd01db81a3f25\n"

@@ -248,7 +248,7 @@ def _modes(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
 
 def _security(options: Sequence[str]) -> None:
     for number, option in enumerate(options):
-        key, separator, value = option.partition("=" if "=" in option else ":")
+        key, separator, value = option.partition("=" if "=" in option.partition(":")[0] else ":")
         if key == "no-new-privileges" and value.lower() in ("", "true", "false", "1", "0", "t", "f"):
             continue
         if key == "no-new-privileges":

@@ -149,7 +149,7 @@ def filter_of(host: Mapping[str, Any], capabilities: tuple[str, ...]) -> Mapping
     if host.get("Privileged"):
         return None
     for option in host.get("SecurityOpt") or []:
-        name, _, value = option.replace(":", "=", 1).partition("=")
+        name, _, value = option.partition("=" if "=" in option.partition(":")[0] else ":")
         if name != "seccomp":
             continue
         if value == "unconfined":

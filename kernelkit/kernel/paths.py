@@ -62,12 +62,22 @@ def make_in_root(root: str, path: str, *, directory: bool, links: bool = True) -
                 try:
                     there = openat2(base, walked.lstrip("/"), os.O_PATH, 0, resolve)
                 except FileNotFoundError:
-                    if last and not directory:
-                        os.close(os.open(part, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=here))
-                    else:
-                        os.mkdir(part, 0o755, dir_fd=here)
+                    try:
+                        _make(part, here, directory=directory or not last)
+                    except FileExistsError:
+                        # A link to what is not there: that is what is to be made, wherever in the root it is.
+                        target = os.path.join(os.path.dirname(walked), os.readlink(part, dir_fd=here))
+                        make_in_root(root, target, directory=directory or not last)
                     there = openat2(base, walked.lstrip("/"), os.O_PATH, 0, resolve)
                 os.close(here)
                 here = there
         finally:
             os.close(here)
+
+
+def _make(name: str, directory_fd: int, *, directory: bool) -> None:
+    if directory:
+        os.mkdir(name, 0o755, dir_fd=directory_fd)
+    else:
+        # Exclusively, or a link would be followed: by us, whose root directory is the host's.
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=directory_fd))

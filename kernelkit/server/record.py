@@ -32,7 +32,7 @@ def newest(engine: Engine, request: Request) -> Answer:
         raise NotFound("nothing has been recorded yet")
     steps = engine.records.of(last, engine.folder(last))
     if request.flag("script"):
-        return Reply(200, script(steps).encode(), "text/plain; charset=utf-8")
+        return Reply(200, script(steps, last[:12]).encode(), "text/plain; charset=utf-8")
     return as_json(steps)
 
 

@@ -13,6 +13,7 @@ from tests.conftest import Kernelkit
 from tests.pure.cli.fake_engine import stock_docker
 
 DOCKER = stock_docker()
+HOSTS = ("practice", "real")
 pytestmark = pytest.mark.skipif(not DOCKER, reason="needs Docker's client, version 28 or newer")
 
 LOOKING = """
@@ -114,7 +115,7 @@ system prune -f --filter label=nosuch
 
 
 @pytest.fixture(scope="module")
-def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
+def host(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     """One container that runs, one that never did, and a volume."""
     options = ["-v", "cli-volume:/data", "-l", "app=web", "-p", "127.0.0.1::80"]
     shared_kk("run", "-d", "--name", "web", *options, "busybox", "sh", "-c", "echo out; echo err >&2; exec sleep 1000")
@@ -123,27 +124,28 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     shared_kk("rm", "-fv", "web", "made")
 
 
-def comparable(text: str, kk: Kernelkit) -> str:
+def comparable(text: str) -> str:
     """The output without what time and chance put into it."""
     text = re.sub(r"(About an? (minute|second)|Less than a second|\d+ (second|minute)s?)( ago)?", "TIME", text)
+    text = text.replace("lstat //", "lstat /")  # how Docker's client names a file in the root
     text = re.sub(r"endpoint \S+ \(\w+\)", "endpoint", text)
     return re.sub(r"  +", "  ", text)
 
 
 @pytest.mark.parametrize("command", LOOKING)
-def test_the_same_words_have_the_same_answer(command: str, kk: Kernelkit) -> None:
+def test_the_same_words_have_the_same_answer(command: str, host: Kernelkit) -> None:
     words = shlex.split(command)
-    docker = kk.run([DOCKER, *words], check=False)
-    ours = kk(*words, check=False)
+    docker = host.run([DOCKER, *words], check=False)
+    ours = host(*words, check=False)
     named = docker.stderr.replace("docker: ", "kernelkit: ").replace("'docker", "'kernelkit")
-    assert comparable(ours.stdout, kk) == comparable(docker.stdout, kk)
-    assert comparable(ours.stderr, kk) == comparable(named, kk)
+    assert comparable(ours.stdout) == comparable(docker.stdout)
+    assert comparable(ours.stderr) == comparable(named)
     assert ours.returncode == docker.returncode
 
 
-def test_what_one_does_the_other_sees(kk: Kernelkit, tmp_path: Path) -> None:
+def test_what_one_does_the_other_sees(host: Kernelkit, tmp_path: Path) -> None:
     """A container's whole life, verb by verb, with each client in turn."""
-    clients = [kk.__call__, lambda *words, **more: kk.run([DOCKER, *words], **more)]
+    clients = [host.__call__, lambda *words, **more: host.run([DOCKER, *words], **more)]
     for i, (one, other) in enumerate([(clients[0], clients[1]), (clients[1], clients[0])]):
         name, image = f"life{i}", f"life{i}:1"
         one(
@@ -177,18 +179,18 @@ def test_what_one_does_the_other_sees(kk: Kernelkit, tmp_path: Path) -> None:
         assert other("images", "-q", image).stdout == ""
 
 
-def test_archives_of_one_are_read_by_the_other(kk: Kernelkit, tmp_path: Path) -> None:
-    kk("tag", "busybox", "cli-saved:1")
-    kk("save", "-o", str(tmp_path / "ours.tar"), "cli-saved:1")
-    kk.run([DOCKER, "save", "-o", str(tmp_path / "theirs.tar"), "cli-saved:1"])
-    kk("rmi", "cli-saved:1")
-    assert kk.run([DOCKER, "load", "-i", str(tmp_path / "ours.tar")]).stdout == "Loaded image: cli-saved:1\n"
-    kk("rmi", "cli-saved:1")
-    assert kk("load", "-i", str(tmp_path / "theirs.tar")).stdout == "Loaded image: cli-saved:1\n"
-    kk("rmi", "cli-saved:1")
-    kk("export", "-o", str(tmp_path / "files.tar"), "web")
-    imported = kk.run(
+def test_archives_of_one_are_read_by_the_other(host: Kernelkit, tmp_path: Path) -> None:
+    host("tag", "busybox", "cli-saved:1")
+    host("save", "-o", str(tmp_path / "ours.tar"), "cli-saved:1")
+    host.run([DOCKER, "save", "-o", str(tmp_path / "theirs.tar"), "cli-saved:1"])
+    host("rmi", "cli-saved:1")
+    assert host.run([DOCKER, "load", "-i", str(tmp_path / "ours.tar")]).stdout == "Loaded image: cli-saved:1\n"
+    host("rmi", "cli-saved:1")
+    assert host("load", "-i", str(tmp_path / "theirs.tar")).stdout == "Loaded image: cli-saved:1\n"
+    host("rmi", "cli-saved:1")
+    host("export", "-o", str(tmp_path / "files.tar"), "web")
+    imported = host.run(
         [DOCKER, "import", "-c", "CMD true", str(tmp_path / "files.tar"), "cli-imported:1"]
     ).stdout.strip()
-    assert kk("inspect", "-f", "{{.Id}}", "cli-imported:1").stdout.strip() == imported
-    kk("rmi", "cli-imported:1")
+    assert host("inspect", "-f", "{{.Id}}", "cli-imported:1").stdout.strip() == imported
+    host("rmi", "cli-imported:1")

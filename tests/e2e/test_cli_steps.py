@@ -38,6 +38,11 @@ def headings(text: str) -> list[str]:
     return [line.split("  ")[0] for line in text.splitlines() if line[:1].isalpha() and "  " in line]
 
 
+def commands(script: str) -> list[str]:
+    """A script without its comments, which name the container as it was named to us."""
+    return [line for line in script.splitlines() if not line.startswith("#")]
+
+
 def test_show_prints_each_operation_stage_by_stage(kk: Kernelkit) -> None:
     ran = kk("run", "--rm", "--show", "busybox", "echo", "hi")
     assert ran.stdout == "hi\n"
@@ -136,7 +141,7 @@ def test_the_record_has_three_forms(kk: Kernelkit) -> None:
     script = kk("trace", "--sh", "recorded").stdout
     assert script.startswith("#!")
     assert subprocess.run(["sh", "-n"], input=script, text=True).returncode == 0
-    assert kk("trace", "--last", "--sh").stdout == script
+    assert commands(kk("trace", "--last", "--sh").stdout) == commands(script)
     assert kk("trace", "--last").stdout == kk("trace", "recorded").stdout
 
 

@@ -31,6 +31,8 @@ def remove(engine: Engine, container: Container, *, force: bool = False, with_vo
         with contextlib.suppress(Conflict):
             stop.kill(engine, container, str(int(signal.SIGKILL)))
     with container.lock:
+        if container.removed and force:
+            return  # `--rm` was faster
         if container.removed:
             raise Conflict(f"removal of container {container.id} is already in progress")
         _forget(engine, container)

@@ -492,3 +492,11 @@ def test_exec_has_a_terminal_and_detaches(kk: Kernelkit) -> None:
 def test_exec_in_what_does_not_run_is_refused(kk: Kernelkit) -> None:
     identity = kk.docker("create", "--name", "x1", "busybox").stdout.strip()
     assert f"container {identity} is not running" in kk.docker("exec", "x1", "true", check=False).stderr
+
+
+def test_a_first_start_that_cannot_be_leaves_nothing_of_what_was_to_be_removed(kk: Kernelkit) -> None:
+    kk.docker("create", "--name", "still", "busybox")
+    refused = kk.docker("run", "--rm", "--network", "container:still", "busybox", "true", check=False, timeout=20)
+    assert refused.returncode == 125
+    assert "cannot join network of a non running container" in refused.stderr
+    assert kk.docker("ps", "-a", "--format", "{{.Names}}").stdout == "still\n"

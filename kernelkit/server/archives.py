@@ -11,6 +11,7 @@ from kernelkit.engine import archive, changes, commit, export, importing, loadin
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.engine.telling import telling
+from kernelkit.errors import AuthenticationFailed, RegistryError
 from kernelkit.image.credentials import Credentials
 from kernelkit.image.layer import pieces_of
 from kernelkit.server import images
@@ -90,7 +91,13 @@ def put(engine: Engine, request: Request) -> Answer:
 
 def create(engine: Engine, request: Request) -> Answer:
     """`POST /images/create`: an import when it says from which source, else a pull."""
-    return import_one(engine, request) if request.text("fromSrc") else images.create(engine, request)
+    if request.text("fromSrc"):
+        return import_one(engine, request)
+    try:
+        return images.create(engine, request)
+    except AuthenticationFailed as error:
+        # To a 401 Docker's client answers by asking its user for a name and a password, wherever it runs.
+        raise RegistryError(error.message, error.hint) from None
 
 
 def import_one(engine: Engine, request: Request) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -373,3 +374,26 @@ def test_what_was_committed_is_pushed_compressed(shared_kk: Kernelkit, registry:
     assert json.loads(shared_kk.docker("image", "inspect", name).stdout)[0]["Id"] == identity
     assert shared_kk.docker("run", "--rm", name, "tail", "-n1", "/numbers").stdout == "100000\n"
     shared_kk.docker("rmi", name)
+
+
+def test_dockers_client_is_told_of_a_wrong_password(shared_kk: Kernelkit, locked: Registry, tmp_path: Path) -> None:
+    name = f"{locked.host}/secret:1"
+    config = ["--config", str(tmp_path)]
+    login = [*config, "login", "-u", "me", "--password-stdin", locked.host]
+    shared_kk.docker("tag", "busybox", name)
+    wrong = shared_kk.docker(*login, input="wrong", check=False)
+    assert wrong.returncode == 1
+    assert "unauthorized: incorrect username or password" in wrong.stderr
+    for verb in ("push", "pull"):
+        refused = shared_kk.docker(*config, verb, name, check=False, input="")
+        assert refused.returncode == 1
+        assert "no basic auth credentials" in refused.stderr
+    assert "Login Succeeded" in shared_kk.docker(*login, input="right").stdout
+    shared_kk.docker(*config, "push", name)
+    shared_kk.docker("rmi", name)
+    shared_kk.docker(*config, "pull", name)
+    shared_kk.docker("rmi", name)
+    basic = base64.b64encode(b"me:wrong").decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {locked.host: {"auth": basic}}}))
+    refused = shared_kk.docker(*config, "pull", name, check=False, input="")
+    assert "unauthorized: incorrect username or password" in refused.stderr

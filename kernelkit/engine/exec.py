@@ -33,6 +33,7 @@ class Execution:
     id: str
     container: Container
     config: Json
+    starting: bool = False
     running: bool = False
     pid: int = 0
     exit_code: int | None = None
@@ -70,6 +71,16 @@ def start(engine: Engine, execution: Execution, connection: int = -1, wish: Atta
     OperationFailed with Docker's exit code (126, 127) when it cannot be run. The descriptor is taken over.
     """
     container = execution.container
+    execution.starting = True
+    try:
+        _start(engine, execution, connection, wish)
+    finally:
+        execution.starting = False
+        container.notify()
+
+
+def _start(engine: Engine, execution: Execution, connection: int, wish: Attach | None) -> None:
+    container = execution.container
     try:
         if execution.running or execution.exit_code is not None:
             raise Conflict(f"exec command {execution.id} has already run")
@@ -98,8 +109,10 @@ def start(engine: Engine, execution: Execution, connection: int = -1, wish: Atta
     if not isinstance(answer, ExecStarted) or answer.error:
         execution.exit_code = 126
         raise _explain(execution, steps, answer)
-    if execution.exit_code is None:
-        execution.running, execution.pid = True, answer.pid
+    # Its end may be told by another thread at this very moment.
+    execution.running, execution.pid = True, answer.pid
+    if execution.exit_code is not None:
+        execution.running, execution.pid = False, 0
     engine.events.container(container, f"exec_start: {' '.join(execution.config['Cmd'])}", execID=execution.id)
 
 
@@ -113,11 +126,19 @@ def ended(engine: Engine, container: Container, message: ExecExited) -> None:
 
 
 def settle(execution: Execution) -> None:
-    """Wait, a moment at most, for the exit code of a program that is gone: its end is told a little later."""
+    """Wait, a moment at most, for the exit code of a program that is gone: its end is told a little later.
+
+    So may its beginning be: of a quick one the streams have ended before whoever started it has noted that it runs.
+    """
+
+    def is_clear() -> bool:
+        if execution.starting:
+            return False
+        return not execution.running or os.path.exists(f"/proc/{execution.pid}")
+
     container = execution.container
-    if execution.running and not os.path.exists(f"/proc/{execution.pid}"):
-        with container.changed:
-            container.changed.wait_for(lambda: execution.exit_code is not None, SOON)
+    with container.changed:
+        container.changed.wait_for(lambda: execution.exit_code is not None or is_clear(), SOON)
 
 
 def resize(engine: Engine, execution: Execution, rows: int, columns: int) -> None:

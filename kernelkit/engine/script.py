@@ -195,7 +195,7 @@ def _become(sections: Sections, inside: Sequence[Step]) -> None:
         sections.lines[-1].append("# the program itself was left out")
         return
     folder = next((s["fields"]["path"] for s in inside if s["operation"] == "ChangeDirectory"), "/")
-    sections.lines[-1].append("# --- exec: standard input, output and error are this script's own")
+    sections.lines[-1].append("# --- exec: standard input, output and error, or the terminal, are this script's own")
     sections.add(join(["exec", "env", "-i", *step["fields"]["environment"], "sh"]))
     sections.lines[-1] += [
         "cd /",

@@ -23,6 +23,7 @@ RAW = "application/vnd.docker.raw-stream"
 FRAMED = "application/vnd.docker.multiplexed-stream"
 MULTIPLEXED_SINCE = (1, 42)  # the version of the API that names framed streams so
 SAMPLE_EVERY = 1.0  # seconds between two samples of `stats`
+PIECE = 1 << 16  # bytes of a log that are sent at once
 
 
 def create(engine: Engine, request: Request) -> Answer:
@@ -200,8 +201,19 @@ def logs(engine: Engine, request: Request) -> Answer:
         framed=not tty,
     )
     reader = Reader(engine, container, wish)
-    chunks = _follow(request, container, reader) if request.flag("follow") else reader.there()
+    chunks = _follow(request, container, reader) if request.flag("follow") else _gathered(reader.there())
     return Stream(chunks, stream_type(request, tty=tty))
+
+
+def _gathered(entries: Iterator[bytes]) -> Iterator[bytes]:
+    """The entries in pieces of some size: a chunk and a send for each line would take longer than all the rest."""
+    piece = bytearray()
+    for entry in entries:
+        piece += entry
+        if len(piece) >= PIECE:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
 
 
 def _follow(request: Request, container: Container, reader: Reader) -> Iterator[bytes]:

@@ -25,12 +25,12 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
         again = wants_restart(container)
         if again:
             state.status = "restarting"
-        engine.link.send(container.id, Bye())
-        engine.link.forget(container.id)
         if state.oom_killed:
             engine.events.container(container, "oom")
         engine.events.container(container, "die", exitCode=str(exited.code))
         engine.state.save(container)
+        engine.link.send(container.id, Bye())
+        engine.link.forget(container.id)
     return "restart" if again else "remove" if container.host_config.get("AutoRemove") else ""
 
 

@@ -48,6 +48,7 @@ from kernelkit.host.channel import (
     unpack_operations,
 )
 from kernelkit.host.log import Log
+from kernelkit.host.rehearsal import rehearse
 from kernelkit.host.streams import Loop, Streams
 from kernelkit.kernel.netlink import HOST_NETFILTER, HOST_ROUTE, NETLINK_NETFILTER, NETLINK_ROUTE
 from kernelkit.trace import Ledger, Operation, explain
@@ -131,7 +132,7 @@ class Shim:
         ahead = Ledger(mmap(-1, Ledger.size(2)))
         ahead.note(1, forked_at, time.time() - forked_at)
         mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)  # before the child inherits them
-        child = self._bear(wish.clone, ahead, 2, host_sockets=True) if wish.clone else None
+        child = self._bear(wish.clone, ahead, 2, host_sockets=True, early=True) if wish.clone else None
         self._send(Ready(), mounts)
         os.close(mounts)
         waiting = self._wait_beside(child)
@@ -247,8 +248,9 @@ class Shim:
         *,
         host_sockets: bool,
         gate: Gate | None = None,
+        early: bool = False,
     ) -> Child:
-        """Make a child that waits for its job; in the child this never returns."""
+        """Make a child that waits for its job, and when that is `early` rehearses; in the child this never returns."""
         sync, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
         (read_in, stdin), (stdout, write_out), (stderr, write_err) = pipes
@@ -262,7 +264,7 @@ class Shim:
                 if self._channel:
                     self._channel.close()  # or the engine would not see the shim's end
                 sync.close()
-                _become((theirs.detach(), read_in, write_out, write_err, *sockets), gate)
+                _become((theirs.detach(), read_in, write_out, write_err, *sockets), gate, early=early)
             if around[1]:
                 ledger.perform([around[1]], seq + 1)
         except BaseException:
@@ -426,7 +428,7 @@ def _move_up(fd: int) -> int:
     return moved
 
 
-def _become(descriptors: Sequence[int], gate: Gate | None) -> None:
+def _become(descriptors: Sequence[int], gate: Gate | None, *, early: bool) -> None:
     """The child: wait for the job and perform it. The last operation is the exec; who comes back from here has failed.
 
     The descriptors are those for SYNC, STDIN, STDOUT, STDERR, and HOST_ROUTE and HOST_NETFILTER if they are needed.
@@ -437,6 +439,8 @@ def _become(descriptors: Sequence[int], gate: Gate | None) -> None:
         for number, moved in [(number, _move_up(fd)) for number, fd in zip(numbers, descriptors, strict=False)]:
             os.dup2(moved, number, inheritable=False)
             os.close(moved)  # or we would hold a second end, and not see the others' end
+        if early:
+            rehearse("host")
         steps, memory = _await_employment()
         ledger = Ledger(memory, gate)
         first, operations = unpack_operations(memory, Ledger.size(steps))

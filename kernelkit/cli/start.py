@@ -78,6 +78,8 @@ def attach(options: Options) -> int:
     if options.on("sig-proxy") and not tty:
         streams.forward_signals(lambda signal: client.post(f"{path}/kill", {"signal": signal}))
     with terminal.Raw(wanted=tty and stdin):
+        if tty:
+            _nudge(client, path)
         if _carry(client, wire, path, options, tty=tty, stdin=stdin):
             raise Failure("read escape sequence")
     return exit_code(ended.response().json())
@@ -102,6 +104,16 @@ def _attach(client: Client, path: str, options: Options, *, stdin: bool) -> Wire
         "detachKeys": detach_keys(options),
     }
     return client.send("POST", f"{path}/attach", query, upgrade=True).stream()
+
+
+def _nudge(client: Client, path: str) -> None:
+    """Give the container's terminal another size for a moment: a shell that sits there draws its prompt again."""
+    rows, columns = terminal.size(1)
+    if rows and columns:
+        try:
+            client.post(f"{path}/resize", {"h": rows + 1, "w": columns + 1})
+        except ApiError:
+            pass  # it has just ended
 
 
 def _carry(client: Client, wire: Wire, path: str, options: Options, *, tty: bool, stdin: bool) -> bool:

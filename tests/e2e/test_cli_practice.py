@@ -84,6 +84,7 @@ def test_a_terminal_follows_its_size_and_detaches(kk: Kernelkit) -> None:
     assert child.exitstatus == 0
     assert kk("inspect", "-f", "{{.State.Running}}", "tty").stdout == "true\n"
     again = terminal(kk, "attach", "--detach-keys", "ctrl-a,d", "tty")
+    again.expect_exact("/ # ")  # the shell draws its prompt again, for the one who has just come
     again.sendline("echo $((40 + 2))")
     again.expect_exact("42")
     again.send("\x01d")

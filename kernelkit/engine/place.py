@@ -26,6 +26,7 @@ from kernelkit.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, opena
 from kernelkit.trace import Trace
 
 KERNELS = ("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "devtmpfs", "securityfs", "debugfs", "tracefs")
+EVERYBODY = ["0", "0", "4294967295"]  # user_namespaces(7): what the first user namespace's uid_map says
 _RESOLVE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 
 
@@ -125,7 +126,9 @@ def _of_stopped(engine: Engine, container: Container) -> Iterator[Place]:
 
 def _sheets(engine: Engine, container: Container) -> Stack:
     image = engine.store.find(container.image_id)
-    return Stack(tuple(map(os.fspath, image.layers)), os.fspath(engine.folder(container.id)))
+    # In a user namespace overlayfs may keep its notes only in attributes of the user's: overlayfs.rst, userxattr.
+    userxattr = Path("/proc/self/uid_map").read_text().split() != EVERYBODY
+    return Stack(tuple(map(os.fspath, image.layers)), os.fspath(engine.folder(container.id)), userxattr)
 
 
 def _held(container: Container) -> list[Held]:

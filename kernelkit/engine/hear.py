@@ -10,7 +10,7 @@ from kernelkit.engine import exec as execution
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.engine.start import start
-from kernelkit.errors import KernelkitError, NotFound
+from kernelkit.errors import NotFound
 from kernelkit.host.channel import ExecExited, ExecStarted, Exited, Started
 
 SOON, SELDOM = 0.1, 60.0  # seconds before a restart: doubled each time, up to
@@ -71,9 +71,11 @@ def _restart(engine: Engine, container: Container) -> None:
         state = container.state
         if state.status != "restarting" or state.stopped_by_hand or container.removed:
             return
-        state.status = "exited"
         state.restart_count += 1
         try:
-            start(engine, container)
-        except KernelkitError as error:
+            start(engine, container, again=True)
+        except Exception as error:
+            # Whatever it was: this thread is the only one that can say that it is not restarting any more.
             engine.complain(f"restart {container.short_id}: {error}")
+            state.status = "exited"
+            engine.state.save(container)

@@ -47,14 +47,23 @@ class Watch:
     left_out: frozenset[str] = frozenset()
 
 
-def start(engine: Engine, container: Container, watch: Watch | None = None) -> None:
-    """Start a container; returns when its program runs.
+def start(engine: Engine, container: Container, watch: Watch | None = None, *, again: bool = False) -> None:
+    """Start a container; returns when its program runs. `again` says that its restart policy wants it.
 
     NotModified when it runs already, Conflict when it cannot be started now, OperationFailed with Docker's exit code
     when the kernel refused a step; then nothing is left behind.
     """
+    try:
+        _start(engine, container, watch)
+    finally:
+        engine.link.prepare_next()
+
+
+def _start(engine: Engine, container: Container, watch: Watch | None) -> None:
     with container.lock:
         _check(container)
+        if not again:
+            container.state.restart_count = 0
         try:
             inputs = _inputs(engine, container)
             record, steps, answer = _perform(engine, container, inputs, watch)

@@ -23,12 +23,14 @@ def kill(engine: Engine, container: Container, word: str = "SIGKILL") -> None:
         raise Conflict(f"cannot kill container: {container.id}: container {container.id} is not running")
     if number in (signal.SIGKILL, stop_signal(container)):
         container.state.stopped_by_hand = True
+        if _stays_down(engine, container):
+            return
+    engine.events.container(container, "kill", signal=str(number))
     _send(engine, container, number)
     if number == signal.SIGKILL:
         if container.state.paused:
             unpause(engine, container)  # a frozen process does not even die
         wait_stopped(container, PATIENCE)
-    engine.events.container(container, "kill", signal=str(number))
 
 
 def stop(engine: Engine, container: Container, seconds: float | None = None, word: str = "") -> None:
@@ -40,15 +42,18 @@ def stop(engine: Engine, container: Container, seconds: float | None = None, wor
         raise NotModified(f"container {container.id} is already stopped")
     if container.state.paused:
         unpause(engine, container)
-    container.state.stopped_by_hand = True
     number = signal_number(word) if word else stop_signal(container)
+    container.state.stopped_by_hand = True
+    if _stays_down(engine, container):
+        engine.events.container(container, "stop")
+        return
     given = container.config.get("StopTimeout")
     patience = seconds if seconds is not None else float(given) if given is not None else PATIENCE
-    _send(engine, container, number)
     engine.events.container(container, "kill", signal=str(number))
+    _send(engine, container, number)
     if not wait_stopped(container, patience):
-        _send(engine, container, signal.SIGKILL)
         engine.events.container(container, "kill", signal="9")
+        _send(engine, container, signal.SIGKILL)
         wait_stopped(container, PATIENCE)
     engine.events.container(container, "stop")
 
@@ -66,6 +71,8 @@ def pause(engine: Engine, container: Container) -> None:
     with container.lock:
         if not container.state.running:
             raise Conflict(f"Container {container.id} is not running")
+        if container.state.status == "restarting":
+            raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
         if container.state.paused:
             raise Conflict(f"Container {container.id} is already paused")
         _freeze(engine, container, frozen=True)
@@ -111,6 +118,16 @@ def signal_number(word: str) -> int:
 def stop_signal(container: Container) -> int:
     """The signal that asks this container to end."""
     return signal_number(container.config.get("StopSignal") or "SIGTERM")
+
+
+def _stays_down(engine: Engine, container: Container) -> bool:
+    """Whether it was waiting for its next restart, which there will not be now."""
+    with container.lock:
+        if container.state.status != "restarting":
+            return False
+        container.state.status = "exited"
+        engine.state.save(container)
+    return True
 
 
 def _send(engine: Engine, container: Container, number: int) -> None:

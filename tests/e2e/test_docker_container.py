@@ -500,3 +500,23 @@ def test_a_first_start_that_cannot_be_leaves_nothing_of_what_was_to_be_removed(k
     assert refused.returncode == 125
     assert "cannot join network of a non running container" in refused.stderr
     assert kk.docker("ps", "-a", "--format", "{{.Names}}").stdout == "still\n"
+
+
+def test_what_waits_for_its_restart_can_be_stopped_at_once(kk: Kernelkit) -> None:
+    kk.docker("run", "-d", "--name", "loops", "--restart", "always", "busybox", "false")
+    # The pause before each restart is twice as long as the one before: by now there is time to get into one.
+    assert wait_for(lambda: inspect(kk, "loops")["RestartCount"] >= 3)
+    assert wait_for(lambda: inspect(kk, "loops")["State"]["Restarting"])
+    assert "Restarting (1) " in kk.docker("ps").stdout
+    assert "is restarting" in kk.docker("pause", "loops", check=False).stderr
+    began = time.monotonic()
+    kk.docker("stop", "loops")
+    assert time.monotonic() - began < 3
+    count = inspect(kk, "loops")["RestartCount"]
+    assert inspect(kk, "loops")["State"]["Status"] == "exited"
+    time.sleep(1.5)
+    assert inspect(kk, "loops")["RestartCount"] == count
+    kk.docker("start", "loops")
+    assert inspect(kk, "loops")["RestartCount"] <= 1, "a start by hand counts anew"
+    assert wait_for(lambda: inspect(kk, "loops")["State"]["Restarting"])
+    kk.docker("rm", "-f", "loops", timeout=5)

@@ -54,12 +54,12 @@ def start(engine: Engine, container: Container, watch: Watch | None = None, *, a
     when the kernel refused a step; then nothing is left behind.
     """
     try:
-        _start(engine, container, watch)
+        _start(engine, container, watch, again=again)
     finally:
         engine.link.prepare_next()
 
 
-def _start(engine: Engine, container: Container, watch: Watch | None) -> None:
+def _start(engine: Engine, container: Container, watch: Watch | None, *, again: bool) -> None:
     with container.lock:
         _check(container)
         if not again:

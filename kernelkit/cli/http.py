@@ -46,7 +46,10 @@ class ConnectionLost(Failure):
 def quote(text: str, *, safe: bytes = b"") -> str:
     """Percent-encoding for a query (RFC 3986, section 2.1), a space as `+`."""
     allowed = _PLAIN.union(safe)
-    parts = [chr(b) if b in allowed else "+" if b == 32 and not safe else f"%{b:02X}" for b in text.encode()]
+    parts = [
+        chr(b) if b in allowed else "+" if b == 32 and not safe else f"%{b:02X}"
+        for b in text.encode("utf-8", "surrogateescape")
+    ]
     return "".join(parts)
 
 

@@ -151,12 +151,14 @@ def main() -> int:
         return command_line(sys.argv[1:])
     except Failure as failure:
         if failure.message:
-            complain(failure.message)
+            _complain(failure.message)
         return failure.code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         return _nobody_reads()
+    except OSError as error:
+        return _cannot_say(error)
 
 
 def command_line(words: list[str]) -> int:
@@ -272,6 +274,20 @@ def _nobody_reads() -> int:
     os.dup2(null, 1)
     put(1, b"")
     return 141
+
+
+def _complain(message: str) -> None:
+    try:
+        complain(message)
+    except OSError:
+        pass  # standard error is closed; the exit code remains
+
+
+def _cannot_say(error: OSError) -> int:
+    """What the kernel refused us in the middle of things: standard output on a full disk, or closed."""
+    what = f"'{error.filename}'" if error.filename else "standard output"
+    _complain(f"{PROGRAM}: {what}: {(error.strerror or str(error)).lower()}")
+    return 1
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +114,24 @@ def test_many_names_are_asked_for_at_once_and_said_in_order(cli: Run, fake: Fake
     fake.answers = {f"POST /containers/{name}/kill": (204, None) for name in names}
     assert cli("kill", *names).out.split() == names
     assert {asked.path for asked in fake.asked} == {f"/containers/{name}/kill" for name in names}
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("> /dev/full", 1, "kernelkit: standard output: no space left on device\n"),
+        (">&-", 1, "kernelkit: standard output: bad file descriptor\n"),
+        ("| head -c 1 > /dev/null", 0, ""),
+        ("<&-", 0, ""),
+    ],
+)
+def test_an_output_that_takes_nothing_is_one_line(redirection: str, code: int, said: str, fake: FakeEngine) -> None:
+    command = f"{Path(sys.executable).with_name('kernelkit')} ps {redirection}"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (code, said)
+
+
+def test_bytes_that_are_no_text_go_to_the_engine_as_they_are(fake: FakeEngine) -> None:
+    command = [str(Path(sys.executable).with_name("kernelkit")), "rename", "web", b"a\xff"]
+    subprocess.run(command, check=True)
+    assert fake.asked[-1].query == {"name": ["a\ufffd"]}

@@ -30,6 +30,7 @@ ABOUT = {
     "nat": "NAT is set",
     "exec": "the program is executed",
 }
+TAKING_BACK = ("Remove", "Delete")  # how operations are called that belong to an end
 LONGEST_WORD = 600  # characters; only a filter in base64 is longer, and nobody reads that
 ID_LENGTH, HEXADECIMAL = 64, frozenset("0123456789abcdef")
 
@@ -83,7 +84,8 @@ class Printer:
         stage = (step.get("container"), step["stage"])
         if stage == self._stage:
             return
-        about = ABOUT.get(step["stage"], "")
+        backwards = str(step.get("operation", "")).startswith(TAKING_BACK)
+        about = "what was made for it is taken back" if backwards else ABOUT.get(step["stage"], "")
         gap = "" if self._stage is None else "\n"
         self._stage = stage
         self._say(gap + self._colours.bold(step["stage"]) + (f"  {about}" if about else ""))

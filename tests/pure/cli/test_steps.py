@@ -81,6 +81,13 @@ def test_what_happens_is_shown_stage_by_stage(capfd: pytest.CaptureFixture[str])
     ]
 
 
+def test_an_end_is_not_called_a_beginning(capfd: pytest.CaptureFixture[str]) -> None:
+    engine = Engine()
+    engine.play({"plan": PLAN}, {"step": step(9, "rmdir x", operation="RemoveCgroup")}, {"started": 1})
+    converse(engine.wire, Watcher(show=True), None)
+    assert capfd.readouterr().err.splitlines()[0] == "create  what was made for it is taken back"
+
+
 def test_each_operation_is_asked_for_and_the_answer_sent(capfd: pytest.CaptureFixture[str]) -> None:
     engine = Engine()
     asked = Answers("next", "continue")

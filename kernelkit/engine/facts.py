@@ -64,17 +64,18 @@ def user(engine: Engine, container: Container, wanted: str) -> User:
     """The user that `wanted` means in this container's files as they are now."""
     layers = tuple(reversed(engine.store.find(container.image_id).layers))
     upper = engine.folder(container.id) / "upper"
+    extra = tuple(container.host_config.get("GroupAdd") or ())
     if os.path.lexists(upper / "etc"):
-        passwd, group = (peek.read((upper, *layers), path) for path in ("/etc/passwd", "/etc/group"))
-    else:
-        passwd, group = _image_users(layers)
-    return find(wanted, passwd, group, container.host_config.get("GroupAdd") or [])
+        return _find((upper, *layers), wanted, extra)
+    return _find_in_image(layers, wanted, extra)
 
 
-@lru_cache(maxsize=64)
-def _image_users(layers: tuple[Path, ...]) -> tuple[str, str]:
-    """An image's own /etc/passwd and /etc/group, which never change."""
-    return peek.read(layers, "/etc/passwd"), peek.read(layers, "/etc/group")
+def _find(layers: tuple[Path, ...], wanted: str, extra: tuple[str, ...]) -> User:
+    return find(wanted, peek.read(layers, "/etc/passwd"), peek.read(layers, "/etc/group"), extra)
+
+
+# An image's own files never change.
+_find_in_image = lru_cache(maxsize=64)(_find)
 
 
 def namespaces(engine: Engine, container: Container) -> tuple[dict[str, int], frozenset[str]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -123,6 +124,11 @@ def _keep(host: Practice, engine: Sequence[str]) -> None:
     home = host.home
     try:
         host.prepare()
+        # What is alive now is never garbage. To look for some would write to every page, and each process forked from
+        # here on would come to hold the same in memory of its own.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
         pid = host.fork()
         if pid == 0:
             _be_init(host, engine)

@@ -50,8 +50,6 @@ class Init:
         """Fork, collect, until told to stop (SIGTERM) or the engine leaves on purpose (exit code 0)."""
         for _ in range(REHEARSALS):
             rehearse()
-        # What is alive now is never garbage: without this, each collection in a shim would write to every page.
-        gc.collect()
         gc.freeze()
         gc.disable()
         wake_read, wake_write = socket.socketpair()
@@ -95,7 +93,8 @@ class Init:
         for number in (READY, OUTSIDE):
             with contextlib.suppress(OSError):
                 os.set_inheritable(number, True)
-        os.execv(self._program[0], self._program)
+        # One heap for all its threads, which hold Python's lock when they allocate: mallopt(3).
+        os.execve(self._program[0], self._program, {**os.environ, "MALLOC_ARENA_MAX": "1"})
 
     def _answer(self) -> None:
         assert self._channel

@@ -41,7 +41,17 @@ class Link:
     def prepare(self, clone: Operation | None) -> None:
         """From now on always have a shim ready for a next start, by which `clone` has been performed already."""
         self._clone = clone
-        self._prepare_next()
+        self.prepare_next()
+
+    def prepare_next(self) -> None:
+        """Ask for a shim to be ready for the next start, unless there is one; for when the present start is over."""
+        with self._lock:
+            if self._prepared:
+                return
+            self._prepared, theirs = Channel.pair()
+        with contextlib.suppress(OSError):  # the host is going down
+            self._init.send(Prepare(self._clone), theirs.fileno())
+        theirs.close()
 
     def start(
         self,
@@ -61,7 +71,6 @@ class Link:
         if not (channel and self._employ(channel, container, memory, steps, clients)):
             channel = self._fork(container, memory, steps, clients, gate)
         received = channel.receive()
-        self._prepare_next()
         if received is None:
             channel.close()
             return Failed(job.fork_seq, 0, "the shim died")
@@ -112,16 +121,6 @@ class Link:
                 channel.close()
 
     # shims that are ready ---------------------------------------------------------------------------------------
-
-    def _prepare_next(self) -> None:
-        """Ask for a shim to be ready for the next start, unless there is one."""
-        with self._lock:
-            if self._prepared:
-                return
-            self._prepared, theirs = Channel.pair()
-        with contextlib.suppress(OSError):  # the host is going down
-            self._init.send(Prepare(self._clone), theirs.fileno())
-        theirs.close()
 
     def _prepared_for(self, job: Job, gate: int) -> Channel | None:
         """The channel of the shim that is ready, if it is of use for this job."""

@@ -22,16 +22,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kernelkit.errors import AuthenticationFailed, InvalidRequest, KernelkitError, NotFound, RegistryError
+from kernelkit.engine.servers import ask
+from kernelkit.errors import InvalidRequest, KernelkitError, NotFound, RegistryError
 from kernelkit.image import manifest as manifests
 from kernelkit.image.blob import Download, WrongContent
 from kernelkit.image.catalogue import Image
 from kernelkit.image.credentials import Credentials
-from kernelkit.image.http import LARGEST_ANSWER, Broken, Connection
+from kernelkit.image.http import LARGEST_ANSWER, Connection
 from kernelkit.image.lock import locked
 from kernelkit.image.manifest import Descriptor, Manifest, Platform
-from kernelkit.image.places import HUB_URL, Places
-from kernelkit.image.reference import HUB, Reference
+from kernelkit.image.places import Places
+from kernelkit.image.reference import Reference
 from kernelkit.image.registry import Registry
 from kernelkit.image.store import Removed, Store
 from kernelkit.trace import Operation, Trace
@@ -123,25 +124,15 @@ class Pull:
 
     def _resolve(self, bases: list[str], connection: Connection) -> _Found:
         """Ask one server after the other; when none has it, the most telling answer is raised."""
-        errors: list[KernelkitError] = []
-        for base in bases:
-            host = base.partition("://")[2]
-            hub = HUB_URL if HUB_URL in bases else bases[-1]
-            own = host == self.reference.domain or (self.reference.domain == HUB and base == hub)
-            given = self._credentials if own and self._credentials is not None else None
-            registry = Registry(
-                base,
-                self.reference,
-                connection,
-                self._perform,
-                credentials=given if given is not None else Credentials.of(self.reference.domain if own else host),
-                sleep=self._sleep,
-            )
-            try:
-                return self._ask(registry)
-            except KernelkitError as error:
-                errors.append(error)
-        raise max(reversed(errors) if self.reference.domain == HUB else errors, key=_telling)
+        return ask(
+            self._ask,
+            self.reference,
+            bases,
+            connection,
+            self._perform,
+            credentials=self._credentials,
+            sleep=self._sleep,
+        )
 
     def _ask(self, registry: Registry) -> _Found:
         name = self.reference.digest or self.reference.tag
@@ -420,13 +411,6 @@ def _short(digest: str) -> str:
 def _path(reference: Reference) -> str:
     """A repository as Docker's first line names it: without the registry only on Docker Hub."""
     return reference.path
-
-
-def _telling(error: KernelkitError) -> int:
-    """How much an error says: a wrong password more than that an image is not there, that more than silence."""
-    if isinstance(error, AuthenticationFailed):
-        return 3
-    return 2 if isinstance(error, NotFound) else 0 if isinstance(error, Broken) else 1
 
 
 def _now() -> str:

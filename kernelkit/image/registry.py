@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from kernelkit.errors import AuthenticationFailed, NotFound, RegistryError
 from kernelkit.image import digest, manifest
@@ -28,6 +28,8 @@ from kernelkit.image.reference import Reference
 from kernelkit.trace import Operation
 
 BUSY = (408, 429, 500, 502, 503, 504)
+_MOST_PAGES = 1000
+_NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 _CHALLENGE = re.compile(r'(?i)\b(Bearer|Basic)\s+((?:\s*,?\s*\w+=(?:"[^"]*"|[^\s,"]+))+)')
 _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,"]+))')
 
@@ -93,6 +95,22 @@ class Registry:
         elif (claimed := answer.headers.get("Docker-Content-Digest", "")).startswith("sha256:") and claimed != found:
             raise RegistryError(f"manifest verification failed for digest {claimed}")
         return found, answer.body, answer.headers.get("Content-Type", "").partition(";")[0]
+
+    def tags(self) -> list[str]:
+        """All tags, asked for page by page. Raises NotFound, AuthenticationFailed, RegistryError."""
+        found: list[str] = []
+        url = f"{self.url}/tags/list"
+        for _ in range(_MOST_PAGES):
+            try:
+                answer = self.request("GET", url)
+            except Refused as error:
+                raise self._explained(error) from None
+            found += [str(tag) for tag in manifest.read(answer.body).get("tags") or ()]
+            following = _NEXT.search(answer.headers.get("Link", ""))
+            if not following:
+                break
+            url = urljoin(answer.url, following[1])
+        return found
 
     def fetch(self, download: Download) -> None:
         """Download a blob to its end, going on from what is there; verified and named when this returns.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
-from kernelkit.engine import archive, changes, commit, export, importing, loading, push, saving
+from kernelkit.engine import archive, changes, commit, export, importing, loading, push, saving, tags
 from kernelkit.engine.engine import Engine
+from kernelkit.engine.fetch import Fetch
 from kernelkit.engine.model import Container
 from kernelkit.engine.telling import telling
 from kernelkit.errors import AuthenticationFailed, RegistryError
@@ -94,10 +96,23 @@ def create(engine: Engine, request: Request) -> Answer:
     if request.text("fromSrc"):
         return import_one(engine, request)
     try:
-        return images.create(engine, request)
+        return images.create(engine, request) if _one_tag(request) else pull_all(engine, request)
     except AuthenticationFailed as error:
         # To a 401 Docker's client answers by asking its user for a name and a password, wherever it runs.
         raise RegistryError(error.message, error.hint) from None
+
+
+def pull_all(engine: Engine, request: Request) -> Answer:
+    """A pull of a name without a tag: of all that the repository has."""
+    credentials = Credentials.from_header(request.headers.get("x-registry-auth", "")) or None
+    names = tags.tags(engine, request.text("fromImage"), credentials)
+    fetches = (Fetch(engine, name, request.text("platform"), credentials).messages() for name in names)
+    return images.progress(chain.from_iterable(fetches))
+
+
+def _one_tag(request: Request) -> bool:
+    name = request.text("fromImage")
+    return bool(not name or request.text("tag") or "@" in name or ":" in name.rpartition("/")[2])
 
 
 def import_one(engine: Engine, request: Request) -> Answer:

@@ -397,3 +397,18 @@ def test_dockers_client_is_told_of_a_wrong_password(shared_kk: Kernelkit, locked
     (tmp_path / "config.json").write_text(json.dumps({"auths": {locked.host: {"auth": basic}}}))
     refused = shared_kk.docker(*config, "pull", name, check=False, input="")
     assert "unauthorized: incorrect username or password" in refused.stderr
+
+
+def test_all_tags_are_pulled_when_that_is_asked_for(shared_kk: Kernelkit, registry: Registry) -> None:
+    names = [f"{registry.host}/everything:{tag}" for tag in ("1", "2", "latest")]
+    for name in names:
+        shared_kk.docker("tag", "busybox", name)
+    shared_kk.docker("push", "-a", f"{registry.host}/everything")
+    shared_kk.docker("rmi", *names)
+    shared_kk.docker("pull", "-a", f"{registry.host}/everything")
+    listed = shared_kk.docker("images", "--format", "{{.Tag}}", f"{registry.host}/everything").stdout.split()
+    assert sorted(listed) == ["1", "2", "latest"]
+    shared_kk.docker("rmi", *names)
+    missing = shared_kk.docker("pull", "-a", f"{registry.host}/nothing", check=False)
+    assert missing.returncode == 1
+    assert "not found" in missing.stderr

@@ -41,7 +41,7 @@ def diff(engine: Engine, request: Request) -> Answer:
         if lines:
             yield before + _inside(lines)
             before = b""
-        yield (b"null" if before == b"[" else b"]") + b"\n"
+        yield (b"[]" if before == b"[" else b"]") + b"\n"
 
     return Stream(pieces(), JSON)
 

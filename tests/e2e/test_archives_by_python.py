@@ -13,6 +13,7 @@ from typing import Any
 import docker
 import pytest
 
+from tests import schema
 from tests.conftest import Kernelkit
 
 
@@ -119,3 +120,17 @@ def test_files_are_imported_from_the_web(client: Any, tmp_path: Path) -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.skipif(not schema.available(), reason="needs Docker's description of its API")
+def test_answers_are_as_the_description_of_the_api_says(client: Any) -> None:
+    container = client.containers.run("busybox", ["sh", "-c", "echo > /new; rm /etc/passwd"], detach=True)
+    container.wait()
+    idle = client.containers.create("busybox")
+    assert idle.diff() == []
+    for each in (container, idle):
+        schema.check(each.diff(), "GET", "/containers/{id}/changes")
+    answer = client.api.commit(container.id, "described", "1")
+    schema.check(answer, "POST", "/commit", 201)
+    schema.check(client.api.df(), "GET", "/system/df")
+    schema.check(client.api.history("described:1"), "GET", "/images/{name}/history")

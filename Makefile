@@ -34,15 +34,16 @@ define apt
 	for p in $$missing; do $(APT) install -y --no-install-recommends $$p >/dev/null || echo "going on without $$p"; done
 endef
 
-# $(call unpack,PACKAGE:PROGRAM …) unpacks packages whose program is not on PATH below .venv, and links their programs
-# into .venv/bin.  Installing them would start a daemon on a machine with systemd.
+# $(call unpack,PACKAGE:PROGRAM …) unpacks packages whose program is not on PATH below .venv, and links those of
+# their programs that are not on PATH into .venv/bin.  Installing them would start a daemon on a machine with systemd.
 define unpack
 	@for pair in $(1); do package=$${pair%%:*}; program=$${pair##*:}; \
 	command -v $$program >/dev/null && continue; \
 	command -v apt-get >/dev/null || { echo "going on without $$program"; continue; }; \
 	echo "unpacking $$package for its $$program"; mkdir -p $(VENV)/debian && cd $(VENV)/debian || exit 1; \
 	{ $(FETCH) $$package || { $(APT) update; $(FETCH) $$package; }; } && dpkg-deb -x $${package}_*.deb $$package \
-	&& rm $${package}_*.deb && ln -sf $$PWD/$$package/usr/*bin/* $(BIN)/ || echo "going on without $$program"; done
+	&& rm $${package}_*.deb && for found in $$PWD/$$package/usr/*bin/*; do \
+	command -v $${found##*/} >/dev/null || ln -s $$found $(BIN)/; done || echo "going on without $$program"; done
 endef
 
 # $(call pip,EXTRAS) installs the checkout itself, editable.

@@ -26,7 +26,7 @@ def kk_(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
     for container in shared_kk.docker("ps", "-aq").stdout.split():
         shared_kk.docker("rm", "-fv", container)
-    shared_kk.docker("volume", "prune", "-af", check=False)
+    shared_kk.docker("volume", "prune", "-f", "--filter", "all=1", check=False)
     for name in shared_kk.docker("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout.splitlines():
         if not name.startswith("busybox:latest"):
             shared_kk.docker("rmi", "-f", name.split()[1 if "<none>" in name else 0], check=False)

@@ -30,7 +30,7 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
 def _sweep(kk: Kernelkit) -> None:
     if names := kk.docker("ps", "-aq").stdout.split():
         kk.docker("rm", "-f", "-v", *names)
-    kk.docker("volume", "prune", "-af")
+    kk.docker("volume", "prune", "-f", "--filter", "all=1")
 
 
 def inspect(kk: Kernelkit, name: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     others = [tag for tag in tags(shared_kk) if tag != "busybox:latest"]
     if others:
         shared_kk.docker("rmi", "-f", *others)
-    shared_kk.docker("volume", "prune", "-af")
+    shared_kk.docker("volume", "prune", "-f", "--filter", "all=1")
 
 
 def tags(kk: Kernelkit, *words: str) -> list[str]:

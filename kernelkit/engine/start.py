@@ -26,7 +26,7 @@ from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.engine.records import Record
 from kernelkit.errors import Conflict, NotModified, OperationFailed
-from kernelkit.host.channel import Bye, Failed, Job, LogSettings, Signal, pack
+from kernelkit.host.channel import Bye, Failed, Job, LogSettings, Signal, Started, pack
 from kernelkit.trace import Ledger, Operation, Stage, Step, Trace, explain
 
 Gate = Callable[[int], bool]
@@ -68,6 +68,7 @@ def _start(engine: Engine, container: Container, watch: Watch | None, *, again: 
             inputs = _inputs(engine, container)
             record, steps, answer = _perform(engine, container, inputs, watch)
             if isinstance(answer, Failed):
+                engine.records.publish(record)
                 raise _explain(container, steps, answer)
             _lead_in(engine, container, record, endpoints.published(engine, container))
         except BaseException as error:
@@ -163,6 +164,8 @@ def _perform(
             gate(job.fork_seq)
         attached = engine.attached.pop(container.id, [])
         answer = engine.link.start(container.id, job, memory, len(steps), attached, watch.socket if watch else -1)
+        if isinstance(answer, Started) and ledger.read(job.exec_seq)[1] < 0:
+            ledger.ended(job.exec_seq)  # we may know before the shim does
     finally:
         os.close(memory)
     return record, whole, answer if isinstance(answer, Failed) else answer.pid

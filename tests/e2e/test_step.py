@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.e2e.test_script import ask
 from tests.e2e.test_strace import engine_of
 
 
@@ -248,3 +249,13 @@ def test_a_record_outlives_the_engine_that_made_it(kk: Kernelkit) -> None:
     assert [step["operation"] for step in after[: len(whole)]] == [json.loads(line)["operation"] for line in whole]
     assert after[-1]["fields"]["arguments"] == ["true"]
     assert kk.docker("exec", identity, "grep", "CapEff", "/proc/self/status").stdout.split()[1] == "00000000a80425fb"
+
+
+def test_a_start_that_failed_is_in_the_record_with_what_was_refused(kk: Kernelkit) -> None:
+    identity = kk.docker("create", "busybox", "nosuch").stdout.strip()
+    assert kk.docker("start", identity, check=False).returncode == 1
+    steps = json.loads(ask(kk, f"/kernelkit/trace/{identity}"))
+    refused = [step for step in steps if step["error"]]
+    assert [(step["operation"], step["error"]) for step in refused] == [("Exec", "No such file or directory")]
+    assert all(step["started"] for step in steps), "and everything before it was done"
+    assert steps[-1]["operation"] == "RemoveCgroup", "and undone"

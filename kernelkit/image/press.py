@@ -17,6 +17,7 @@ from kernelkit.kernel.words import join
 _LEVEL = 1
 _GZIP = 31  # a window of 32 KiB and a gzip header, which then carries no time of its own (zlib.h, deflateInit2)
 _PIECE = 1 << 18  # bytes read at once
+_ZEROS = bytes(1 << 20)
 _AHEAD = 8  # pieces that may wait
 
 
@@ -50,6 +51,7 @@ class Press:
         try:
             if self._error:
                 raise self._error
+            os.ftruncate(self._fd, self._size)
             os.fdatasync(self._fd)
         finally:
             os.close(self._fd)
@@ -76,6 +78,9 @@ class Press:
 
     def _write(self, data: bytes) -> None:
         self._size += len(data)
+        if data == _ZEROS[: len(data)]:  # a hole, for those of a large file with holes take no room either
+            os.lseek(self._fd, len(data), os.SEEK_CUR)
+            return
         while data:
             data = data[os.write(self._fd, data) :]
 

@@ -42,6 +42,8 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Overlay's own notes on directories and files (Documentation/filesystems/overlayfs.rst): an archive has no say in them.
 _OVERLAYS = (b"trusted.overlay.", b"user.overlay.")
 _NODES = {CHARACTER: stat.S_IFCHR, BLOCK_DEVICE: stat.S_IFBLK, FIFO: stat.S_IFIFO}
+_HOLE = 1 << 15  # bytes of zeros that are worth a hole
+_ZEROS = bytes(1 << 20)
 # A name that long cannot be used by anybody (limits.h).
 _PATH_MAX = 4096
 
@@ -257,8 +259,7 @@ class Tree:
             if entry.parts is not None:
                 _write_parts(fd, entry, stream)
             elif entry.stored:
-                for part in stream.parts(entry.stored):
-                    _write(fd, part)
+                _write_all(fd, entry.stored, stream)
             if entry.uid != self._uid or entry.gid != self._gid:
                 os.fchown(fd, entry.uid, entry.gid)
             if entry.xattrs:
@@ -355,6 +356,19 @@ def _write(fd: int, data: bytes | memoryview) -> None:
     done = os.write(fd, data)
     while done < len(data):
         done += os.write(fd, memoryview(data)[done:])
+
+
+def _write_all(fd: int, size: int, stream: Stream) -> None:
+    """The content of a file; what is zeros for a while becomes a hole, as it may have been."""
+    is_hole = False
+    for part in stream.parts(size):
+        is_hole = len(part) >= _HOLE and part[:64] == _ZEROS[:64] and bytes(part) == _ZEROS[: len(part)]
+        if is_hole:
+            os.lseek(fd, len(part), os.SEEK_CUR)
+        else:
+            _write(fd, part)
+    if is_hole:
+        os.ftruncate(fd, size)
 
 
 def _write_parts(fd: int, entry: Entry, stream: Stream) -> None:

@@ -141,3 +141,20 @@ def test_a_disk_that_was_full_meanwhile_is_tried_again(folder: Path, monkeypatch
         store.find("x:1")
     monkeypatch.setattr(UnpackLayer, "perform", perform)
     assert (store.find("x:1").layers[0] / "new/deep/f").read_text() == "f\n"
+
+
+def test_a_file_with_a_large_hole_stays_small(tmp_path: Path) -> None:
+    for name in ("lower", "upper"):
+        (tmp_path / name).mkdir()
+    with (tmp_path / "upper/sparse").open("wb") as file:
+        file.write(b"begin")
+        file.truncate(300 << 20)
+    store = Store(tmp_path / "home")
+    layer = store.add_upper(str(tmp_path / "upper"), [str(tmp_path / "lower")], [])
+    assert layer
+    store.ensure(layer.diff_id)
+    found = store.layer_path(layer.diff_id) / "sparse"
+    assert found.stat().st_size == layer.size == 300 << 20
+    for path in (found, store.blob_path(layer.blob.digest)):
+        assert path.stat().st_blocks * 512 < 2 << 20
+    assert layer.blob.size == store.blob_path(layer.blob.digest).stat().st_size

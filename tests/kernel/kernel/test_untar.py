@@ -279,3 +279,19 @@ def test_no_descriptor_and_no_thread_is_left(tmp_path: Path) -> None:
     with pytest.raises(BadArchive):
         unpack(many[:100_000], tmp_path / "u")
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+def test_zeros_become_a_hole(tmp_path: Path) -> None:
+    content = bytes(5 << 20) + b"end" + bytes(3 << 20)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as packed:
+        for name, data in (("holes", content), ("only", bytes(2 << 20))):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            packed.addfile(info, io.BytesIO(data))
+    data = archive.getvalue()
+    untar(Stream(data[i : i + (1 << 18)] for i in range(0, len(data), 1 << 18)), str(tmp_path))
+    assert (tmp_path / "holes").read_bytes() == content
+    assert (tmp_path / "only").read_bytes() == bytes(2 << 20)
+    assert (tmp_path / "holes").stat().st_blocks * 512 < 1 << 20
+    assert (tmp_path / "only").stat().st_blocks * 512 < 1 << 16

@@ -99,9 +99,11 @@ def create(client: Client, options: Options, verb: str = "run") -> str:
     cidfile = _reserve(options.text("cidfile"), verb)
     try:
         answer = _create(client, options, body, image, pull)
-    except BaseException:
+    except BaseException as error:
         if cidfile:
             os.unlink(cidfile)
+        if verb == "run" and isinstance(error, Failure):
+            raise failed(str(error)) from None  # of the pull: no container could be run
         raise
     for warning in answer.get("Warnings") or []:
         complain(f"WARNING: {warning}")

@@ -120,7 +120,7 @@ def test_volumes(kk: Kernelkit) -> None:
     kk.docker("rm", identity)
     kk.docker("volume", "rm", "data")
     assert not (kk.home / "volumes/data").exists()
-    assert "no such volume" in kk.docker("volume", "inspect", "data", check=False).stderr
+    assert "no such volume" in kk.docker("volume", "inspect", "data", check=False).stderr.lower()
 
 
 def test_a_new_volume_begins_with_what_the_image_has_there(kk: Kernelkit) -> None:

@@ -205,7 +205,19 @@ def _become(sections: Sections, inside: Sequence[Step]) -> None:
         join(["cd", folder]),
         "exec 0<&6 5<&- 6<&- 7<&- 8<&- 9<&-",
         "unset PWD OLDPWD",
-        join(["exec", *step["fields"]["arguments"]]),
+        *_program(inside, join(step["fields"]["arguments"])),
+    ]
+
+
+def _program(inside: Sequence[Step], words: str) -> list[str]:
+    """The program in the shell's place; with `--init` in a child of it, and the shell stays as process 1."""
+    if not any(s["operation"] == "StayAsInit" and not s["error"] for s in inside):
+        return [f"exec {words}"]
+    return [
+        f"{words} <&0 &",
+        *(f"trap 'kill -{name} $!' {name}" for name in ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2")),
+        "while kill -0 $! 2>&-; do wait $!; code=$?; done  # a signal ends the waiting, and not yet the program",
+        "exit $code",
     ]
 
 

@@ -114,7 +114,7 @@ class OpenTerminal:
     def shell(self) -> str:
         """As script(1) gives a command a terminal."""
         if not self.console:
-            return ": the shim's terminal becomes standard input, output and error"
+            return ": the terminal of the shim becomes standard input, output and error"
         return f': > {join([self.console])} && mount --bind "$(tty)" {join([self.console])}'
 
 
@@ -138,7 +138,7 @@ class ConnectStdio:
 
     def shell(self) -> str:
         """As redirections say it: the shim's pipes are what a shell has already."""
-        return ": standard input, output and error are the shim's pipes"
+        return ": standard input, output and error are the pipes of the shim"
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class StayAsInit:
 
     def shell(self) -> str:
         """As a shell that waits."""
-        return ": stay as process 1, which hands on signals and collects orphans; go on in a child"
+        return ": stay as process 1, which hands on signals and collects orphans, and go on in a child"
 
 
 @dataclass(frozen=True)

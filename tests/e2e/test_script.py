@@ -52,7 +52,7 @@ def in_host(kk: Kernelkit, *words: str) -> str:
 
 
 def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
-    """What the kernel holds of the container whose first process that is."""
+    """What the kernel holds of the container whose program that is."""
     enter = ["nsenter", "-t", str(pid)]
     links = json.loads(in_host(kk, *enter, "-n", "ip", "-j", "-d", "address"))
     bridge = json.loads(ask(kk, "/kernelkit/host"))["bridge"]["name"]
@@ -86,7 +86,8 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         "bounds": in_host(kk, "cat", f"/proc/{pid}/limits", f"/proc/{pid}/oom_score_adj"),
         "where": in_host(kk, "readlink", f"/proc/{pid}/cwd", f"/proc/{pid}/root"),
         "environment": sorted(in_host(kk, "cat", f"/proc/{pid}/environ").split("\0")),
-        "processes": [in_host(kk, "cat", f"/proc/{process}/cmdline") for process in procs],
+        # With --init there is one before it, which is the script's own shell where a shell plays it.
+        "processes": (len(procs), in_host(kk, "cat", f"/proc/{procs[-1]}/cmdline")),
         "sysctl": in_host(
             kk, *enter, "-n", "sysctl", "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range"
         ),
@@ -103,13 +104,13 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         ["-u", "nobody", "--group-add", "77", "--security-opt", "no-new-privileges", "-e", "A=b c"],
         ["--ulimit", "nofile=100:200", "--oom-score-adj", "500", "--sysctl", "net.core.somaxconn=77"],
         ["--security-opt", "seccomp=unconfined", "--network", "host", "--ipc", "host"],
+        ["--init", "-v", "kept:/data:ro"],
     ],
-    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared"],
+    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared", "init"],
 )
 def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, options: list[str]) -> None:
     identity = kk.docker("run", "-d", "--name", "original", *options, "busybox", "sleep", "1000").stdout.strip()
-    pid = int(kk.docker("inspect", "-f", "{{.State.Pid}}", "original").stdout)
-    wanted = state(kk, pid, identity)
+    wanted = state(kk, _await_program(kk, identity), identity)
     path = kk.home / "script.sh"
     path.write_text(ask(kk, f"/kernelkit/trace/{identity}/script"))
     path.chmod(0o644)
@@ -122,7 +123,7 @@ def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, 
     )
     pid = 0
     try:
-        pid = _await_program(kk, typed, identity)
+        pid = _await_program(kk, identity, typed)
         found = state(kk, pid, identity)
         for what in wanted:
             assert found[what] == wanted[what], what
@@ -134,16 +135,16 @@ def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, 
         print(*typed.communicate(timeout=10))
 
 
-def _await_program(kk: Kernelkit, typed: subprocess.Popen[str], identity: str) -> int:
-    """The pid of the program that the script ends with, once it is that and stands on its own root."""
+def _await_program(kk: Kernelkit, identity: str, typed: subprocess.Popen[str] | None = None) -> int:
+    """The pid of the container's program, once it is that and stands on its own root."""
     for _ in range(100):
         command = f"cat $(find /sys/fs/cgroup -path '*{identity}/cgroup.procs') | sort -un | tail -n 1"
         pid = in_host(kk, "sh", "-c", command).strip()
         if pid and in_host(kk, "cat", f"/proc/{pid}/comm") == "sleep\n":
             return int(pid)
-        assert typed.poll() is None, typed.communicate()
+        assert typed is None or typed.poll() is None, typed and typed.communicate()
         time.sleep(0.1)
-    raise AssertionError("the script did not come to its end")
+    raise AssertionError("the program was not reached")
 
 
 def test_left_out_operations_are_comments(kk: Kernelkit) -> None:

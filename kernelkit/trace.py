@@ -243,9 +243,10 @@ class Ledger:
         self._write(seq, time.time(), -1.0, 0)
 
     def ended(self, seq: int, error: int = 0) -> None:
-        """Note, from another process, how an announced step ended."""
-        started, _, _ = self.read(seq)
-        self._write(seq, started, time.time() - started, error)
+        """Note, from another process, how an announced step ended; of two who do, the first counts."""
+        started, seconds, _ = self.read(seq)
+        if seconds < 0:
+            self._write(seq, started, time.time() - started, error)
 
     def read(self, seq: int) -> tuple[float, float, int]:
         """(started, seconds, error number) of a step."""

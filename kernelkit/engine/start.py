@@ -164,7 +164,7 @@ def _perform(
             gate(job.fork_seq)
         attached = engine.attached.pop(container.id, [])
         answer = engine.link.start(container.id, job, memory, len(steps), attached, watch.socket if watch else -1)
-        if isinstance(answer, Started) and ledger.read(job.exec_seq)[1] < 0:
+        if isinstance(answer, Started):
             ledger.ended(job.exec_seq)  # we may know before the shim does
     finally:
         os.close(memory)

@@ -52,10 +52,14 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Ready:
-    """A prepared shim to the engine: I am there. Descriptor: the mounts of the host as its child has inherited them.
+    """A prepared shim to the engine: I am there, and so is my child with this pid, or 0 if there is none.
 
-    When that becomes readable for poll(2) as exceptional, they have changed since: proc(5), /proc/PID/mounts.
+    Descriptors: the mounts of the host as the child has inherited them, for poll(2) to tell when they have changed, see
+    proc(5), /proc/PID/mounts; and the child's own socket, through which it wants its job (see `employ`), says that it
+    has failed, and which ends when it has become its program.
     """
+
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,17 @@ def unpack_operations(memory: mmap, ledger_size: int) -> tuple[int, Sequence[Ope
     start += int.from_bytes(memory[ledger_size:start], "little")
     found: tuple[int, Sequence[Operation]] = pickle.loads(memoryview(memory)[start:])
     return found
+
+
+def employ(child: socket.socket, steps: int, memory: int) -> None:
+    """Give a waiting child the job in this memory; OSError when it is not there any more."""
+    socket.send_fds(child, [steps.to_bytes(_LENGTH, "little")], [memory])
+
+
+def await_employment(giver: socket.socket) -> tuple[int, int] | None:
+    """The child's side: how many steps the job has, and its memory; None when there will be none."""
+    data, descriptors = receive_descriptors(giver)
+    return (int.from_bytes(data, "little"), descriptors[0]) if data else None
 
 
 def receive_descriptors(connection: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:

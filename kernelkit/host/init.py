@@ -25,7 +25,7 @@ from kernelkit.host import shim
 from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Prepare, Start
 from kernelkit.host.rehearsal import rehearse
 
-POLITE = 0.005  # seconds before a shim is prepared: the container that has just been started goes first
+POLITE = 0.02  # seconds before a shim is prepared: the container that has just been started goes first
 REHEARSALS = 10  # after so many rounds Python 3.11 has adapted its code to what it works on (PEP 659)
 RESPAWN_PAUSE = 0.2  # seconds between an engine's end and the next one's start
 SHORT = 2.0  # seconds: an engine that ends sooner has not been of use

@@ -8,12 +8,28 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from kernelkit.errors import Unavailable
-from kernelkit.host.channel import Attach, Channel, Exited, Failed, Job, Prepare, Start, Started, Take
+from kernelkit.host.channel import Attach, Channel, Exited, Failed, Job, Prepare, Start, Started, Take, employ
 from kernelkit.trace import Operation
 
 Heard = Callable[[str, object], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A shim that is ready, and its child with this pid; without a child, it will make one itself."""
+
+    channel: Channel
+    pid: int
+    child: socket.socket | None
+
+    def close(self) -> None:
+        """Do without them; they end."""
+        self.channel.close()
+        if self.child:
+            self.child.close()
 
 
 class Link:
@@ -67,8 +83,13 @@ class Link:
         The caller keeps and closes `memory` and `gate`; the descriptors of clients in `attached` are handed over.
         """
         clients = list(attached)
-        channel = self._prepared_for(job, gate)
-        if not (channel and self._employ(channel, container, memory, steps, clients)):
+        ready = self._prepared_for(job, gate)
+        if ready and self._employ(ready, container, memory, steps, clients):
+            channel = ready.channel
+            if ready.child and _becomes_program(ready.child):
+                self._keep(container, channel)
+                return Started(ready.pid)
+        else:
             channel = self._fork(container, memory, steps, clients, gate)
         received = channel.receive()
         if received is None:
@@ -122,8 +143,8 @@ class Link:
 
     # shims that are ready ---------------------------------------------------------------------------------------
 
-    def _prepared_for(self, job: Job, gate: int) -> Channel | None:
-        """The channel of the shim that is ready, if it is of use for this job."""
+    def _prepared_for(self, job: Job, gate: int) -> Prepared | None:
+        """The shim that is ready, if it is of use for this job."""
         # Who stops before each step wants to stop before those that were performed ahead as well.
         if gate >= 0 or (self._clone and (job.clone != self._clone or job.enter)):
             return None
@@ -134,21 +155,28 @@ class Link:
             except BlockingIOError:
                 return None  # not yet; it will be for the next
             self._prepared = None
-        if channel and received and _unchanged(received[1][0]):
-            return channel
-        if channel:
-            channel.close()
+        if not channel or not received:
+            if channel:
+                channel.close()
+            return None
+        ready, (mounts, *child) = received
+        prepared = Prepared(channel, ready.pid, socket.socket(fileno=child[0]) if child else None)
+        if _unchanged(mounts):
+            return prepared
+        prepared.close()
         return None
 
     def _employ(
-        self, channel: Channel, container: str, memory: int, steps: int, clients: list[tuple[int, Attach]]
+        self, ready: Prepared, container: str, memory: int, steps: int, clients: list[tuple[int, Attach]]
     ) -> bool:
         """Give the shim that is ready its job; False when it has died meanwhile."""
         try:
-            _introduce(channel, clients)
-            channel.send(Take(steps, self.address(container)), memory)
+            _introduce(ready.channel, clients)
+            ready.channel.send(Take(steps, self.address(container)), memory)
+            if ready.child:
+                employ(ready.child, steps, memory)
         except OSError:
-            channel.close()
+            ready.close()
             return False
         return True
 
@@ -191,6 +219,12 @@ class Link:
                     self._heard(container, None)
                 else:
                     self._heard(container, received[0])
+
+
+def _becomes_program(child: socket.socket) -> bool:
+    """Wait for the end of a child's socket, which closes when it executes its program; False when it says something."""
+    with child:
+        return not child.recv(1)
 
 
 def _introduce(channel: Channel, clients: list[tuple[int, Attach]]) -> None:

@@ -1,6 +1,6 @@
 """The shim: stays with one container from before its first operation until its end is known.
 
-    init ─ fork ─▶ shim ─ clone ─▶ child: gets its job from the shim, performs it, becomes the container's program
+    init ─ fork ─▶ shim ─ clone ─▶ child: gets a job, performs it, becomes the container's program
                     │
                     ├─ streams: terminal or pipes ⇄ log, clients
                     ├─ channel: the engine's wishes
@@ -21,6 +21,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ from kernelkit.host.channel import (
     Started,
     StartExec,
     Take,
+    await_employment,
+    employ,
     receive_descriptors,
     unpack_job,
     unpack_operations,
@@ -62,17 +65,13 @@ Waiting = list[tuple[object, list[int]]]  # messages with their descriptors
 
 @dataclass(frozen=True)
 class Child:
-    """A process that waits for its job at the other end of `sync`; and our ends of its three pipes."""
+    """A process that waits for its job at the other end of `giver`; and our ends of its socket and its three pipes."""
 
     pid: int
     pidfd: int
     sync: socket.socket
     pipes: tuple[int, int, int]
-
-    def employ(self, steps: int, memory: int) -> None:
-        """Give it its job; if it has just died, its end will say so."""
-        with contextlib.suppress(OSError):
-            socket.send_fds(self.sync, [steps.to_bytes(4, "little")], [memory])
+    giver: socket.socket
 
 
 class Process:
@@ -131,17 +130,24 @@ class Shim:
         """Get ready for a job, wait until there is one, do it; whether a container runs."""
         ahead = Ledger(mmap(-1, Ledger.size(2)))
         ahead.note(1, forked_at, time.time() - forked_at)
-        mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)  # before the child inherits them
+        # Before the child inherits them; two, for each tells only once.
+        mounts, told = (os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC) for _ in range(2))
         child = self._bear(wish.clone, ahead, 2, host_sockets=True, early=True) if wish.clone else None
-        self._send(Ready(), mounts)
+        if child:
+            self._send(Ready(child.pid), told, child.giver.fileno())
+            child.giver.close()  # the engine speaks to it itself: one who has to be woken less
+        else:
+            self._send(Ready(0), told)
+        os.close(told)
+        waiting = self._wait_beside(child, mounts)
         os.close(mounts)
-        waiting = self._wait_beside(child)
         if waiting is None:
+            if child:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
             return False
         take, (memory_fd,) = waiting.pop()
         assert isinstance(take, Take)
-        if child:
-            child.employ(take.steps, memory_fd)  # first of all: while it sets to work we do what is left for us
         memory = mmap(memory_fd, 0)
         ledger = Ledger(memory)
         job = unpack_job(memory, Ledger.size(take.steps))
@@ -150,12 +156,13 @@ class Shim:
             ledger.note(job.clone_seq, *ahead.read(2)[:2])
         return self._run(take, job, ledger, memory_fd, waiting, child)
 
-    def _wait_beside(self, child: Child | None) -> Waiting | None:
-        """What the engine says, up to a job; None when it is gone, or the child is."""
+    def _wait_beside(self, child: Child | None, mounts: int) -> Waiting | None:
+        """What the engine says, up to a job; None when it is gone, or the child is, or of no use any more."""
         assert self._channel
         poll = select.poll()
         poll.register(self._channel.fileno(), select.POLLIN)
         if child:
+            poll.register(mounts, select.POLLPRI)
             poll.register(child.pidfd, select.POLLIN)
         waiting: Waiting = []
         while True:
@@ -199,7 +206,8 @@ class Shim:
             self._send(process)
             return False
         self._main = process
-        self._send(Started(process.pid))
+        if not child:
+            self._send(Started(process.pid))
         return True
 
     def _launch(
@@ -220,7 +228,9 @@ class Shim:
                 )
             except OSError as error:
                 return Failed(ledger.failed, error.errno or errno.EIO, explain(error))
-            child.employ(steps, memory)
+            with contextlib.suppress(OSError):  # if it has just died, its end will say so
+                employ(child.giver, steps, memory)
+            child.giver.close()
         stdin, stdout, stderr = child.pipes
         if job.terminal:
             for fd in child.pipes:
@@ -252,6 +262,7 @@ class Shim:
     ) -> Child:
         """Make a child that waits for its job, and when that is `early` rehearses; in the child this never returns."""
         sync, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        giver, taker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
         (read_in, stdin), (stdout, write_out), (stderr, write_err) = pipes
         # Opened here, a netlink socket goes on speaking to this network namespace from inside the child's own.
@@ -264,7 +275,8 @@ class Shim:
                 if self._channel:
                     self._channel.close()  # or the engine would not see the shim's end
                 sync.close()
-                _become((theirs.detach(), read_in, write_out, write_err, *sockets), gate, early=early)
+                giver.close()
+                _become(taker, (theirs.detach(), read_in, write_out, write_err, *sockets), gate, early=early)
             if around[1]:
                 ledger.perform([around[1]], seq + 1)
         except BaseException:
@@ -273,9 +285,10 @@ class Shim:
             raise
         finally:
             theirs.close()
+            taker.close()
             for fd in (read_in, write_out, write_err, *sockets):
                 os.close(fd)
-        return Child(pid, pidfd, sync, (stdin, stdout, stderr))
+        return Child(pid, pidfd, sync, (stdin, stdout, stderr), giver)
 
     # staying ----------------------------------------------------------------------------------------------------
 
@@ -428,12 +441,13 @@ def _move_up(fd: int) -> int:
     return moved
 
 
-def _become(descriptors: Sequence[int], gate: Gate | None, *, early: bool) -> None:
+def _become(taker: socket.socket, descriptors: Sequence[int], gate: Gate | None, *, early: bool) -> None:
     """The child: wait for the job and perform it. The last operation is the exec; who comes back from here has failed.
 
     The descriptors are those for SYNC, STDIN, STDOUT, STDERR, and HOST_ROUTE and HOST_NETFILTER if they are needed.
     """
     failed = 0
+    taker = socket.socket(fileno=_move_up(taker.detach()))
     try:
         numbers = (SYNC, STDIN, STDOUT, STDERR, HOST_ROUTE, HOST_NETFILTER)
         for number, moved in [(number, _move_up(fd)) for number, fd in zip(numbers, descriptors, strict=False)]:
@@ -441,9 +455,16 @@ def _become(descriptors: Sequence[int], gate: Gate | None, *, early: bool) -> No
             os.close(moved)  # or we would hold a second end, and not see the others' end
         if early:
             rehearse("host")
-        steps, memory = _await_employment()
+        employment = await_employment(taker)
+        if not employment:
+            os._exit(0)
+        steps, memory_fd = employment
+        memory = mmap(memory_fd, 0)
+        os.close(memory_fd)
         ledger = Ledger(memory, gate)
         first, operations = unpack_operations(memory, Ledger.size(steps))
+        # Whatever would still be imported would soon come from the container's files, and run with our rights.
+        sys.meta_path.clear()
         try:
             ledger.perform(operations, first)
         finally:
@@ -453,19 +474,9 @@ def _become(descriptors: Sequence[int], gate: Gate | None, *, early: bool) -> No
         number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
         with contextlib.suppress(OSError):
             os.write(SYNC, pickle.dumps(Failed(failed, number, explain(error))))
+            taker.send(b"f")
     finally:
         os._exit(127)
-
-
-def _await_employment() -> tuple[int, mmap]:
-    """The number of steps of the job that comes through SYNC, and its memory; without a job, the end."""
-    with socket.socket(fileno=os.dup(SYNC)) as sync:
-        data, descriptors = receive_descriptors(sync)
-    if not data:
-        os._exit(0)
-    memory = mmap(descriptors[0], 0)
-    os.close(descriptors[0])
-    return int.from_bytes(data, "little"), memory
 
 
 def _listen_to_child(sync: socket.socket, streams: Streams) -> Failed | None:

@@ -24,6 +24,7 @@ def main() -> int:
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("the benchmark makes machines of its own, which needs root: sudo make bench")
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # the peers that `make` has unpacked
     print(
         f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}; medians, interleaved, on tmpfs"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import shutil
 import socket
@@ -96,26 +95,16 @@ class Kernelkit(Peer):
         """The same engine, driven by the stock client."""
         return Peer(self.shelf, self.arena, ["docker"], {})
 
-    def request(self, connection: http.client.HTTPConnection, method: str, path: str, body: object = None) -> Any:
-        """One request of the Docker Engine API; what it answers, as JSON."""
-        content = json.dumps(body).encode() if body is not None else None
-        connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
-        answer = connection.getresponse()
-        text = answer.read()
-        if answer.status >= 400:
-            raise OSError(f"{method} {path}: {answer.status} {text.decode()}")
-        return json.loads(text) if text else None
-
     def create_start_wait(self) -> float:
         """Seconds from the engine's receiving a run with a network and a published port to the container's exit."""
-        connection = UnixConnection(self.socket)
+        connection = Quick(self.socket)
         body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": ""}]}}}
         began = time.perf_counter()
-        made = self.request(connection, "POST", "/v1.41/containers/create", body)
-        self.request(connection, "POST", f"/v1.41/containers/{made['Id']}/start")
-        ended = self.request(connection, "POST", f"/v1.41/containers/{made['Id']}/wait")
+        made = connection.request("POST", "/v1.41/containers/create", json.dumps(body))
+        connection.request("POST", f"/v1.41/containers/{made['Id']}/start")
+        ended = connection.request("POST", f"/v1.41/containers/{made['Id']}/wait")
         seconds = time.perf_counter() - began
-        self.request(connection, "DELETE", f"/v1.41/containers/{made['Id']}?force=1")
+        connection.request("DELETE", f"/v1.41/containers/{made['Id']}?force=1")
         connection.close()
         if ended["StatusCode"] != 0:
             raise OSError(f"true left with {ended['StatusCode']}")
@@ -203,14 +192,38 @@ class SkopeoUmoci(Peer):
         )
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
+class Quick:
+    """A client of the Docker Engine API that takes next to no time itself: what is measured is the engine."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
-        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(path))
 
-    def connect(self) -> None:
-        """Connect to the socket instead of to a host and port."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
+    def request(self, method: str, path: str, body: str = "") -> Any:
+        """Ask; what is answered, as JSON. OSError for a refusal."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: engine\r\nContent-Type: application/json\r\n"
+        self._socket.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        answer = b""
+        while not (text := self._content(answer)):
+            data = self._socket.recv(65536)
+            if not data:
+                raise OSError(f"{method} {path}: the engine closed the connection")
+            answer += data
+        if int(answer[9:12]) >= 400:
+            raise OSError(f"{method} {path}: {text.decode()}")
+        return json.loads(text) if text.strip() else None
+
+    def _content(self, answer: bytes) -> bytes:
+        """The body of an answer, and a blank: nothing as long as it is not complete."""
+        head, end, body = answer.partition(b"\r\n\r\n")
+        if not end:
+            return b""
+        if b"transfer-encoding: chunked" in head.lower():
+            chunks = body.split(b"\r\n")  # JSON, in which these two bytes do not occur
+            return b"".join(chunks[1::2]) + b" " if body.endswith(b"0\r\n\r\n") else b""
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        return body + b" " if len(body) >= int(fields.get(b"content-length", 0)) else b""
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()

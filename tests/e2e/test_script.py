@@ -30,6 +30,7 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
     if names := shared_kk.docker("ps", "-aq").stdout.split():
         shared_kk.docker("rm", "-f", "-v", *names)
+    shared_kk.docker("network", "prune", "-f")
 
 
 def ask(kk: Kernelkit, path: str) -> str:
@@ -73,6 +74,12 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         "routes": json.loads(in_host(kk, *enter, "-n", "ip", "-j", "route", "show", "table", "all")),
         "ports": [(p["ifname"], p["operstate"], p["linkinfo"]["info_slave_data"]["hairpin"]) for p in ports],
         "rules": in_host(kk, "nft", "-s", "list", "ruleset"),
+        "own rules": in_host(kk, *enter, "-n", "nft", "-s", "list", "ruleset"),
+        "neighbours": [
+            {key: entry.get(key) for key in ("mac", "ifname", "state")}
+            for entry in json.loads(in_host(kk, "bridge", "-j", "fdb", "show", "br", bridge))
+            if entry.get("state") != "permanent"
+        ],
         # In the hierarchies of which it has no cgroup it stays where whoever started it was.
         "cgroups": [x for x in in_host(kk, "cat", f"/proc/{pid}/cgroup").splitlines() if identity in x],
         "limits": in_host(
@@ -105,10 +112,13 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         ["--ulimit", "nofile=100:200", "--oom-score-adj", "500", "--sysctl", "net.core.somaxconn=77"],
         ["--security-opt", "seccomp=unconfined", "--network", "host", "--ipc", "host"],
         ["--init", "-v", "kept:/data:ro"],
+        ["--network", "own", "--network-alias", "other", "-p", "8096:80/udp"],
     ],
-    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared", "init"],
+    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared", "init", "network"],
 )
 def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, options: list[str]) -> None:
+    if "own" in options:
+        kk.docker("network", "create", "own")
     identity = kk.docker("run", "-d", "--name", "original", *options, "busybox", "sleep", "1000").stdout.strip()
     wanted = state(kk, _await_program(kk, identity), identity)
     path = kk.home / "script.sh"

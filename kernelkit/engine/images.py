@@ -132,15 +132,20 @@ def remove(engine: Engine, word: str, *, force: bool = False, prune: bool = True
         if name.digest:
             kept = list(image.tags)
         if kept or (name.digest and len(image.digests) > 1):
-            return [_untag(engine, image, name)]
-    elif len({Reference.parse(tag).familiar_repository for tag in image.tags}) > 1 and not force:
+            gone = [_untag(engine, image, name)]
+            # A repository that has lost its last tag loses the digests it was pulled by as well.
+            if not name.digest and name.familiar_repository not in map(_repository, kept):
+                digests = [Reference.parse(digest) for digest in image.digests]
+                gone += [_untag(engine, image, d) for d in digests if d.familiar_repository == name.familiar_repository]
+            return gone
+    elif len({_repository(tag) for tag in image.tags}) > 1 and not force:
         short = image.id.partition(":")[2][:12]
         raise Conflict(
             f"conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories"
         )
     users = _users(engine, image)
     _refuse_used(image, word, users, by_id=by_id, force=force)
-    gone: list[Json] = []
+    gone = []
     for tagged in names if by_id else image.tags:
         with contextlib.suppress(NotFound):
             gone.append(_untag(engine, image, Reference.parse(tagged)))
@@ -196,8 +201,8 @@ def _summary(engine: Engine, image: Image, patterns: Sequence[str], *, shared: b
     return {
         "Id": image.id,
         "ParentId": image.parent,
-        "RepoTags": [name for name in image.tags if not patterns or any(_fits(name, p) for p in patterns)],
-        "RepoDigests": list(image.digests) if not patterns else [],
+        "RepoTags": _fitting(image.tags, patterns),
+        "RepoDigests": _fitting(image.digests, patterns),
         "Created": _seconds(image.created),
         "Size": image.size,
         "SharedSize": _shared(engine, image) if shared else -1,
@@ -239,12 +244,17 @@ def _between(engine: Engine, images: Iterable[Image], filters: Filters) -> list[
 
 def _named(image: Image, pattern: str) -> bool:
     """Whether a name of it matches."""
-    return any(_fits(name, pattern) for name in image.tags)
+    return any(_fits(name, pattern) for name in (*image.tags, *image.digests))
+
+
+def _fitting(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Those that match one of the patterns, or all when there is none."""
+    return [name for name in names if not patterns or any(_fits(name, pattern) for pattern in patterns)]
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Whether a name matches `repository[:tag]` with `*`; without a tag, whatever tag it has."""
-    return _glob(name, pattern) or _glob(name.rpartition(":")[0], pattern)
+    """Whether a name matches `repository[:tag|@digest]` with `*`; without a tag, whatever tag or digest it has."""
+    return _glob(name, pattern) or _glob(_repository(name), pattern)
 
 
 def _glob(name: str, pattern: str) -> bool:
@@ -311,6 +321,10 @@ def _refuse_used(image: Image, word: str, users: list[Container], *, by_id: bool
             f'conflict: unable to remove repository reference "{word}" (must force) - container '
             f"{users[0].short_id} is using its referenced image {short}"
         )
+
+
+def _repository(name: str) -> str:
+    return Reference.parse(name).familiar_repository
 
 
 def _untag(engine: Engine, image: Image, name: Reference) -> Json:

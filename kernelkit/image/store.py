@@ -89,14 +89,12 @@ class Store(Layers):
                     self.note_layer(Layer(diff_id, layer.size, blob))
         described = self._manifest_of(Descriptor.parse(body.config.as_json()), self._stack(image.diff_ids))
         with self._changing() as entries:
-            for entry in entries:
-                if entry["annotations"].get(ID) == image.id:
-                    entry.update(described.as_json())
+            mine = [entry for entry in entries if entry["annotations"].get(ID) == image.id]
+            before, _ = self._needs(mine)
+            for entry in mine:
+                entry.update(described.as_json())
             _tidy(entries)
-            needed, _ = self._needs(entries)
-            for digest in (image.manifest.digest, *(blob.digest for blob in body.layers)):
-                if digest not in needed:
-                    self.blob_path(digest).unlink(missing_ok=True)
+            self._discard_blobs(before, entries)
         return self.find(image.id)
 
     def add_image(
@@ -203,6 +201,7 @@ class Store(Layers):
                     entry["annotations"] = {**entry["annotations"], DIGESTS: " ".join(kept)}
                 if not found:
                     raise NotFound(f"No such image: {familiar}")
+                self._discard_blobs([name.digest], entries)  # the index that led to the image
             elif not _unname(entries, [familiar]):
                 raise NotFound(f"No such image: {familiar}")
             _tidy(entries)
@@ -221,17 +220,16 @@ class Store(Layers):
                 )
             gone = [entry for entry in entries if entry["annotations"].get(ID) == image.id]
             entries[:] = [entry for entry in entries if entry["annotations"].get(ID) != image.id]
-            blobs, layers = self._needs(entries)
+            _, layers = self._needs(entries)
             mine, my_layers = self._needs(gone)
             unused = [diff_id for diff_id in my_layers if diff_id not in layers and diff_id not in in_use]
-            # A container's layers may become part of another image, when it is committed.
-            blobs += [layer.blob.digest for diff_id in in_use if (layer := self.layer(diff_id))]
-            doomed = [self.blob_path(digest) for digest in mine if digest not in blobs]
+            mine += self._archives(unused)
+            # Layers that stay may become part of another image, when a container that stands on them is committed.
+            kept = self._archives([diff_id for diff_id in (*my_layers, *in_use) if diff_id not in unused])
             # Before the lock is let go, or a pull could come to rely on them.
             for diff_id in reversed(unused):
                 self.discard_layer(diff_id)
-            for path in doomed:
-                path.unlink(missing_ok=True)
+            self._discard_blobs([digest for digest in mine if digest not in kept], entries)
         return list(reversed(unused))
 
     # --- inside
@@ -300,6 +298,16 @@ class Store(Layers):
             Descriptor.parse(group[0]),
         )
 
+    def _archives(self, diff_ids: Iterable[str]) -> list[str]:
+        """The digests of the archives that these layers were unpacked from."""
+        return [layer.blob.digest for diff_id in diff_ids if (layer := self.layer(diff_id))]
+
+    def _discard_blobs(self, digests: Iterable[str], entries: list[dict[str, Any]]) -> None:
+        """Delete those of these blobs that no entry leads to."""
+        needed, _ = self._needs(entries)
+        for digest in set(digests).difference(needed):
+            self.blob_path(digest).unlink(missing_ok=True)
+
     def _needs(self, entries: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
         """The blobs and the layers (diff IDs) that these entries lead to."""
         blobs: dict[str, None] = {}
@@ -333,12 +341,15 @@ def _unname(entries: list[dict[str, Any]], names: Collection[str]) -> bool:
 
 
 def _tidy(entries: list[dict[str, Any]]) -> None:
-    """Leave out nameless entries of images that have a name, after giving what they know to one that stays."""
-    named = {e["annotations"].get(ID): e for e in reversed(entries) if e["annotations"].get(REF_NAME)}
+    """Leave out nameless entries of manifests that have a name, after giving what they know to one that stays.
+
+    An image that came by several manifests, from several registries, keeps them: their blobs go when it does.
+    """
+    named = {e["digest"]: e for e in reversed(entries) if e["annotations"].get(REF_NAME)}
     kept: dict[tuple[Any, ...], dict[str, Any]] = {}
     for entry in entries:
         notes = entry["annotations"]
-        stays = entry if notes.get(REF_NAME) else named.get(notes.get(ID), entry)
+        stays = entry if notes.get(REF_NAME) else named.get(entry["digest"], entry)
         key = (stays["digest"], stays["annotations"].get(REF_NAME))
         stays = kept.setdefault(key, stays)
         if stays is not entry:

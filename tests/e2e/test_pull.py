@@ -125,6 +125,27 @@ def test_another_tag_of_the_same_image_takes_no_layers(registry: Registry, layou
     assert len(store.images()) == 1
 
 
+def test_an_image_by_two_manifests_leaves_nothing_when_it_goes(
+    registry: Registry, layout: Layout, store: Store
+) -> None:
+    """The same files, compressed otherwise elsewhere: one image, of twice as many blobs."""
+    by_gzip = registry.fill(layout.image(busybox(), tag="gzip"), "here/both:1")
+    zstd = zstandard.ZstdCompressor().compress
+    by_zstd = registry.fill(layout.image(busybox(), tag="zstd", compress=zstd, suffix="+zstd"), "there/both:1")
+    image = get(store, by_gzip)
+    assert get(store, by_zstd).id == image.id
+    store.untag(Reference.parse(by_gzip))
+    for digest in store.find(by_zstd).digests:
+        store.untag(Reference.parse(digest))
+    again = store.add_image({"config": {}}, image.diff_ids)  # as a commit would, of a layer that came twice
+    store.remove(image.id)
+    assert store.read_blob(again.id)
+    store.add_image({"config": {"Cmd": ["true"]}}, image.diff_ids)
+    for each in store.images():
+        store.remove(each.id)
+    assert list((store.home / "blobs/sha256").iterdir()) == []
+
+
 def test_a_tag_that_moved_leaves_the_old_image_without_it(registry: Registry, layout: Layout, store: Store) -> None:
     name = registry.fill(layout.image({"v": b"1"}, tag="one"), "moving:latest")
     old = get(store, name)

@@ -1,0 +1,21 @@
+"""The names of an image come and go as Docker's do, the digests it was pulled by among them."""
+
+from __future__ import annotations
+
+from tests.conftest import Kernelkit
+
+
+def test_a_repository_without_tags_has_no_digests_either(shared_kk: Kernelkit) -> None:
+    """The image stays, under the name that another repository has for it."""
+    shared_kk("tag", "busybox", "mine:1")
+    digest = shared_kk("images", "--digests", "--format", "{{.Digest}}", "busybox").stdout.strip()
+    gone = shared_kk("rmi", "busybox").stdout.splitlines()
+    assert gone == ["Untagged: busybox:latest", f"Untagged: busybox@{digest}"]
+    assert shared_kk("images", "--format", "{{.Repository}}:{{.Tag}}").stdout == "mine:1\n"
+
+
+def test_a_repository_with_another_tag_keeps_its_digests(shared_kk: Kernelkit) -> None:
+    shared_kk("pull", "busybox")
+    shared_kk("tag", "busybox", "busybox:other")
+    assert shared_kk("rmi", "busybox:other").stdout == "Untagged: busybox:other\n"
+    assert "sha256:" in shared_kk("images", "--digests", "--format", "{{.Digest}}", "busybox").stdout

@@ -166,7 +166,8 @@ class Shim:
             poll.register(child.pidfd, select.POLLIN)
         waiting: Waiting = []
         while True:
-            if any(fd != self._channel.fileno() for fd, _ in poll.poll()):
+            # What the engine says comes first: a child that has a job may have done it before we hear of it.
+            if self._channel.fileno() not in [fd for fd, _ in poll.poll()]:
                 return None
             received = self._channel.receive()
             if received is None:

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import Kernelkit
 
+HOSTS = ("practice", "real")
+
 HOG = "x=x; while :; do x=$x$x$x; done"
 BOMB = "sh -c 'while :; do sleep 100 & done'; sleep 100"
 BUSY = "while :; do :; done"

@@ -15,6 +15,8 @@ import pytest
 
 from tests.conftest import Kernelkit
 
+HOSTS = ("practice", "real")
+
 # What Docker 20.10 shows a container, as captured on the same kind of machine.
 STATUS = {
     "Uid": "0\t0\t0\t0",

@@ -61,7 +61,7 @@ def test_a_container_becomes_healthy_and_unhealthy_and_healthy_again(kk: Kernelk
 
 def test_in_the_start_period_failures_do_not_count(kk: Kernelkit) -> None:
     period = ["--health-cmd", "false", "--health-start-period", "1h", "--health-start-interval", "50ms", *EVERY]
-    kk("run", "-d", "--name", "h2", *period, "busybox", "sleep", "1000")  # the interval is newer than Debian 12's docker
+    kk("run", "-d", "--name", "h2", *period, "busybox", "sleep", "1000")  # Debian 12's docker has no such interval
     until = time.monotonic() + 5
     while len(health(kk, "h2")["Log"]) < 3 and time.monotonic() < until:
         time.sleep(0.05)

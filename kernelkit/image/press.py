@@ -18,7 +18,7 @@ _LEVEL = 1
 _GZIP = 31  # a window of 32 KiB and a gzip header, which then carries no time of its own (zlib.h, deflateInit2)
 _PIECE = 1 << 18  # bytes read at once
 _ZEROS = bytes(1 << 20)
-_AHEAD = 8  # pieces that may wait
+_AHEAD = 24  # pieces that may wait: few enough to hold, enough for a busy machine
 
 
 class Press:

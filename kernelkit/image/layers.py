@@ -150,7 +150,12 @@ class Layers:
         self._unready.add(layer.diff_id)
         free = os.statvfs(archive.parent)
         if free.f_bavail * free.f_frsize < 2 * layer.size:  # whoever asked is to hear of it if the disk is too small
-            self._make_ready(layer, perform)
+            try:
+                self._make_ready(layer, perform)
+            except BaseException:
+                self.discard_layer(layer.diff_id)
+                self.blob_path(layer.blob.digest).unlink(missing_ok=True)
+                raise
         else:
             self._unpack_later(layer, perform)
         return layer

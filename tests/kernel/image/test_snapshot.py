@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -158,3 +159,17 @@ def test_a_file_with_a_large_hole_stays_small(tmp_path: Path) -> None:
     for path in (found, store.blob_path(layer.blob.digest)):
         assert path.stat().st_blocks * 512 < 2 << 20
     assert layer.blob.size == store.blob_path(layer.blob.digest).stat().st_size
+
+
+def test_a_disk_that_is_too_small_is_said_at_once(folder: Path) -> None:
+    (folder / "upper/noise").write_bytes(os.urandom(3 << 20))
+    (folder / "small").mkdir()
+    script = f"""
+mount -t tmpfs -o size=5m none {folder}/small
+"$0" -c 'import sys; from kernelkit.image.store import *; store = Store(Path(sys.argv[1]))
+try: store.add_upper(sys.argv[2], [sys.argv[3]], [])
+except OSError as error: print(error.strerror)' {folder}/small {folder}/upper {folder}/lower
+find {folder}/small -type f"""
+    command = ["unshare", "-m", "sh", "-ec", script, sys.executable]
+    ran = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True)
+    assert ran.stdout == "No space left on device\n"

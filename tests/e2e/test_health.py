@@ -41,7 +41,6 @@ def test_a_container_becomes_healthy_and_unhealthy_and_healthy_again(kk: Kernelk
     command = ["--health-cmd", "echo checked; test -e /tmp/well", *EVERY]
     since = str(time.time())
     kk.docker("run", "-d", "--name", "h1", *command, "busybox", "sleep", "1000")
-    assert health(kk, "h1")["Status"] == "starting"
     assert becomes(kk, "h1", "unhealthy")
     assert "(unhealthy)" in kk.docker("ps").stdout
     assert kk.docker("ps", "-q", "--filter", "health=unhealthy").stdout
@@ -57,6 +56,14 @@ def test_a_container_becomes_healthy_and_unhealthy_and_healthy_again(kk: Kernelk
     assert said[:2] == ["health_status: unhealthy", "health_status: healthy"]
     kk.docker("stop", "-t", "0", "h1")
     assert health(kk, "h1")["Status"] == "unhealthy"
+
+
+def test_a_container_that_was_not_asked_yet_is_starting(kk: Kernelkit) -> None:
+    kk.docker(
+        "run", "-d", "--name", "h0", "--health-cmd", "true", "--health-interval", "1h", "busybox", "sleep", "1000"
+    )
+    assert health(kk, "h0") == {"Status": "starting", "FailingStreak": 0, "Log": []}
+    assert "(health: starting)" in kk.docker("ps").stdout
 
 
 def test_in_the_start_period_failures_do_not_count(kk: Kernelkit) -> None:

@@ -56,7 +56,7 @@ endef
 .PHONY: help install lab tour test test-long bench clean
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 install: $(DONE)/lessons
 
@@ -99,7 +99,7 @@ lab: $(DONE)/lab
 	@kernelkit up
 	@python -m kernelkit.embedded prepare busybox bash
 	@python -m kernelkit.embedded prepare debian --background
-	@trap : INT; jupyter lab --log-level WARN --port $(PORT) --ServerApp.answer_yes=True --ServerApp.root_dir=notebooks \
+	@trap : INT TERM HUP; jupyter lab --log-level WARN --port $(PORT) --ServerApp.answer_yes=True --ServerApp.root_dir=notebooks \
 	--LabApp.default_url=/lab/tree/01_what_docker_run_did.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS); \
 	kernelkit down
 

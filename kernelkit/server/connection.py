@@ -183,9 +183,9 @@ class Connection:
                     self._client.sendall(self._say(h11.Data(data=chunk)))
             self._client.sendall(self._say(h11.EndOfMessage()))
         finally:
-            close = getattr(stream.chunks, "close", None)
-            if close:
-                close()
+            for close in (getattr(stream.chunks, "close", None), stream.close):
+                if close:
+                    close()
 
     def _say(self, event: h11.Event) -> bytes:
         return self._http.send(event) or b""

@@ -138,13 +138,15 @@ class Reply:
 class Stream:
     """An answer that comes piece by piece; its head is sent before the first piece is waited for.
 
-    An exception out of `chunks` cuts the connection off, so that nobody takes half an answer for a whole one.
+    An exception out of `chunks` cuts the connection off, so that nobody takes half an answer for a whole one. `close`
+    is called at the end, also when there was nobody any more to begin for.
     """
 
     chunks: Iterator[bytes]
     content_type: str = JSON
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    close: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -50,23 +50,20 @@ def events(engine: Engine, request: Request) -> Answer:
     earlier, watcher = engine.events.watch(since)
 
     def happening() -> Iterator[bytes]:
-        try:
-            for event in earlier:
-                if until is None or event["timeNano"] <= until:
-                    yield b"" if not matches(event, filters) else line(event)
-            while not watcher.closed:
-                left = None if until is None else (until - time.time_ns()) / 1e9
-                if left is not None and left <= 0:
-                    return
-                if not request.await_either(watcher.bell.fileno(), timeout=left):
-                    return
-                for event in watcher.take():
-                    if matches(event, filters):
-                        yield line(event)
-        finally:
-            watcher.close()
+        for event in earlier:
+            if until is None or event["timeNano"] <= until:
+                yield b"" if not matches(event, filters) else line(event)
+        while not watcher.closed:
+            left = None if until is None else (until - time.time_ns()) / 1e9
+            if left is not None and left <= 0:
+                return
+            if not request.await_either(watcher.bell.fileno(), timeout=left):
+                return
+            for event in watcher.take():
+                if matches(event, filters):
+                    yield line(event)
 
-    return Stream(happening())
+    return Stream(happening(), close=watcher.close)
 
 
 def no_swarm(engine: Engine, request: Request) -> Answer:

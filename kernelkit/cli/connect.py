@@ -9,6 +9,8 @@ import sys
 from kernelkit.cli.http import Client
 from kernelkit.cli.output import Failure
 
+LONGEST = 107  # bytes of a socket's name, unix(7)
+
 
 def home() -> str:
     """The folder that holds everything: `KERNELKIT_HOME`, root's /var/lib/kernelkit, or one below the user's own."""
@@ -86,4 +88,6 @@ def _path_of(host: str) -> str:
 
 
 def _nobody_there(path: str, error: OSError) -> str:
+    if len(os.fsencode(path)) > LONGEST:
+        return f"the name of the socket {path} is longer than {LONGEST} bytes (choose a shorter KERNELKIT_HOME)"
     return f"Cannot connect to the engine at unix://{path}. Is it running? ({error.strerror})"

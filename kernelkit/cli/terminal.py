@@ -81,7 +81,7 @@ def parse_keys(text: str) -> bytes:
             continue
         letter = key.removeprefix("ctrl-")
         if letter == key or len(letter) != 1 or not ((letter.isascii() and letter.islower()) or letter in "@[\\]^_"):
-            raise Failure(f"Unknown character: '{key}'")
+            raise Failure(f"Invalid detach keys ({text}) provided: unknown character '{key}'")
         keys.append(ord(letter.upper()) & 0x1F)
     return bytes(keys)
 

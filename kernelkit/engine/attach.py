@@ -61,5 +61,5 @@ def parse_keys(text: str) -> bytes:
         elif key.startswith("ctrl-") and len(key) == 6 and (key[5].isalpha() or key[5] in "@[\\]^_"):
             keys.append(ord(key[5].upper()) - 64)
         else:
-            raise InvalidRequest(f"Unknown character: '{key}'")
+            raise InvalidRequest(f"Invalid detach keys ({text}) provided: unknown character '{key}'")
     return bytes(keys)

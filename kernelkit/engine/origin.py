@@ -16,12 +16,15 @@ from kernelkit.engine.pull import pull
 from kernelkit.errors import KernelkitError
 from kernelkit.image.catalogue import Image
 from kernelkit.image.credentials import Credentials
+from kernelkit.image.http import Broken
 from kernelkit.image.layer import UnpackLayer
 from kernelkit.image.places import Places
-from kernelkit.image.reference import Reference
+from kernelkit.image.reference import HUB, Reference
 from kernelkit.trace import Trace
 
 SMALL = ("busybox", "bash")  # made in a second; debian takes a minute of both processors, and is made when asked for
+
+OFFLINE = f"without the internet there are {', '.join(recipes.NAMES)}; KERNELKIT_REGISTRY_MIRRORS names mirrors"
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -40,15 +43,18 @@ def bring(
     """
     places = _places(engine, reference, progress)
     trace = Trace(engine.records.tell)
-    image = pull(
-        engine.store,
-        reference,
-        platform=platform,
-        credentials=credentials,
-        progress=progress,
-        trace=trace,
-        places=places,
-    )
+    try:
+        image = pull(
+            engine.store,
+            reference,
+            platform=platform,
+            credentials=credentials,
+            progress=progress,
+            trace=trace,
+            places=places,
+        )
+    except Broken as error:
+        raise Broken(error.message, OFFLINE) if reference.domain == HUB and not error.hint else error from None
     name = _embedded(reference)
     if name and any(_asked(step.operation, engine.origin) for step in trace.steps):
         sources.remember(engine.home, name)

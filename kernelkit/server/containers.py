@@ -224,13 +224,13 @@ def _follow(request: Request, container: Container, reader: Reader) -> Iterator[
         return
     try:
         with container.bell() as bell:
-            yield from reader.there()
+            yield from _gathered(reader.there())
             while not reader.over:
                 watch.hush()
                 bell.hush()
                 # In this order: what it said before its end was written before the end was known.
                 alive = container.state.running and not container.removed
-                yield from reader.added()
+                yield from _gathered(reader.added())
                 if not alive or not request.await_either(watch.fileno(), bell.fileno()):
                     return
     finally:

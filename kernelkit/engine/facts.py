@@ -209,7 +209,35 @@ def _mount(engine: Engine, mount: Mapping[str, Any]) -> dict[str, Any]:
     source = mount["Source"]
     if mount.get("Type") == "bind" and not os.path.exists(source):
         raise InvalidRequest(f'invalid mount config for type "bind": bind source path does not exist: {source}')
+    _check_propagation(source, options[1])
     return {"destination": mount["Destination"], "type": "bind", "source": source, "options": options}
+
+
+def _check_propagation(source: str, wanted: str) -> None:
+    """Refuse what would not be: a mount can only pass on what its source is told, mount_namespaces(7)."""
+    kind = wanted.removeprefix("r")
+    if kind not in ("shared", "slave"):
+        return
+    where, tags = _mounted_on(os.path.realpath(source))
+    said = f"path {source} is mounted on {where} but it is not a shared"
+    if kind == "shared" and not any(tag.startswith("shared:") for tag in tags):
+        raise InvalidRequest(f"{said} mount", f"mount --make-shared {where}")
+    if kind == "slave" and not any(tag.startswith(("shared:", "master:")) for tag in tags):
+        raise InvalidRequest(f"{said} or slave mount", f"mount --make-shared {where}")
+    if kind == "shared":
+        raise InvalidRequest(f"bind propagation '{wanted}' is not supported by kernelkit", "rslave is")
+
+
+def _mounted_on(path: str) -> tuple[str, list[str]]:
+    """The mount point that a path is below, and its propagation: proc(5), /proc/PID/mountinfo, optional fields."""
+    found: tuple[str, list[str]] = ("/", [])
+    with open("/proc/self/mountinfo") as table:
+        for fields in map(str.split, table):
+            place = fields[4].replace("\\040", " ")
+            inside = path == place or path.startswith(place.rstrip("/") + "/")
+            if inside and len(place) >= len(found[0]):
+                found = place, fields[6 : fields.index("-")]
+    return found
 
 
 def _tmpfs(host: Mapping[str, Any]) -> list[dict[str, Any]]:

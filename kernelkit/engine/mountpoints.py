@@ -94,8 +94,9 @@ def check(wish: Mapping[str, Any]) -> Mapping[str, Any]:
             raise InvalidRequest(f"{said}: bind source path does not exist: {source}")
         if options.get("Propagation") and options["Propagation"] not in PROPAGATIONS:
             raise InvalidRequest(f"{said}: invalid propagation mode: {options['Propagation']}")
-        if options.get("NonRecursive"):
-            raise InvalidRequest(f"{said}: 'NonRecursive' is not supported by kernelkit")
+        for wanted in ("NonRecursive", "ReadOnlyForceRecursive"):
+            if options.get(wanted):
+                raise InvalidRequest(f"{said}: '{wanted}' is not supported by kernelkit")
     if kind == "tmpfs" and source:
         raise InvalidRequest(f"{said}: field Source must not be specified")
     if kind == "volume" and (wish.get("VolumeOptions") or {}).get("Subpath"):

@@ -86,7 +86,7 @@ def seen(name: str, options: str, command: str, said: str) -> Any:
         seen("mac", "--mac-address 92:d0:c6:0a:29:33", "cat /sys/class/net/eth0/address", "92:d0:c6:0a:29:33\n"),
         seen("dns", "--dns 1.2.3.4 --dns-search x.y --dns-option ndots:3", "cat /etc/resolv.conf",
              "search x.y\nnameserver 1.2.3.4\noptions ndots:3\n"),
-        seen("add-host", "--add-host a:1.2.3.4 --add-host gw:host-gateway", "grep -E 'a$|gw$' /etc/hosts",
+        seen("add-host", "--add-host a:1.2.3.4 --add-host gw:host-gateway", "awk '$2 ~ /^(a|gw)$/' /etc/hosts",
              "1.2.3.4\ta\n172.17.0.1\tgw\n"),
         seen("cap-drop", "--cap-drop ALL --cap-add chown", "grep CapEff /proc/self/status",
              "CapEff:\t0000000000000001\n"),
@@ -198,6 +198,23 @@ def test_a_folder_that_is_not_there_is_made_for_v_and_refused_for_mount(run: Run
     refused = run("--mount", f"type=bind,src={tmp_path}/not,dst=/x", "busybox", "true", check=False)
     assert f"bind source path does not exist: {tmp_path}/not" in refused.stderr
     assert not (tmp_path / "not").exists()
+
+
+def test_what_is_mounted_later_is_passed_on_where_that_is_possible(kk: Kernelkit, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for wanted, said in (("rslave", "not a shared or slave mount"), ("rshared", "not a shared mount")):
+        refused = kk("run", "--rm", "-v", f"{tmp_path}:/x:{wanted}", "busybox", "true", check=False)
+        assert refused.returncode == 125
+        assert f"path {tmp_path} is mounted on " in refused.stderr
+        assert said in refused.stderr
+    kk("shell", "sh", "-c", f"mount --bind {tmp_path} {tmp_path} && mount --make-shared {tmp_path}")
+    kk("run", "-d", "--name", "slave", "-v", f"{tmp_path}:/x:rslave", "busybox", "sleep", "1000")
+    kk("run", "-d", "--name", "private", "-v", f"{tmp_path}:/x", "busybox", "sleep", "1000")
+    kk("shell", "mount", "-t", "tmpfs", "later", f"{tmp_path}/sub")
+    assert kk("exec", "slave", "grep", "-c", " /x/sub ", "/proc/self/mountinfo").stdout == "1\n"
+    assert kk("exec", "private", "grep", "-c", " /x/sub ", "/proc/self/mountinfo", check=False).stdout == "0\n"
+    kk("rm", "-f", "slave", "private")
+    kk("shell", "umount", "-R", str(tmp_path))
 
 
 def test_a_profile_of_one_s_own_filters_system_calls(run: Run, tmp_path: Path) -> None:

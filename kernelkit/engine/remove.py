@@ -67,7 +67,8 @@ def _forget(engine: Engine, container: Container) -> None:
     for connection, _ in engine.attached.pop(container.id, []):
         os.close(connection)
     trace = Trace()
-    trace.perform("create", MoveToTrash(os.fspath(engine.folder(container.id)), os.fspath(engine.trash)))
+    trace.perform("remove", MoveToTrash(os.fspath(engine.folder(container.id)), os.fspath(engine.trash)))
+    engine.records.add(container.id, trace.steps, engine.folder(container.id))
     container.state.status = "removing"
     engine.state.remove(container)
     engine.events.container(container, "destroy")

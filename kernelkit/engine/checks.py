@@ -13,6 +13,7 @@ from kernelkit.errors import InvalidRequest
 
 MILLISECOND = 1_000_000  # in the nanoseconds of a health check
 LEAST_MEMORY = 6 << 20
+LEAST_NANO = 10_000_000  # a hundredth of a processor
 RESTARTS = ("no", "always", "on-failure", "unless-stopped")
 PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
 MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
@@ -166,7 +167,7 @@ def _cpu(host: Mapping[str, Any]) -> None:
         raise InvalidRequest(
             f"Conflicting options: Nano CPUs and CPU {'Period' if period else 'Quota'} cannot both be set"
         )
-    if nano < 0 or nano > cpus * 1_000_000_000:
+    if nano < 0 or 0 < nano < LEAST_NANO or nano > cpus * 1_000_000_000:
         raise InvalidRequest(f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
     if period and not 1000 <= period <= 1_000_000:
         raise InvalidRequest("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")

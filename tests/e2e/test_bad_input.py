@@ -95,6 +95,7 @@ def before(alone: Kernelkit) -> Before:
         ("-m 1m busybox true", 125, "Minimum memory limit allowed is 6MB"),
         ("-m 10m --memory-swap 1m busybox true", 125, "Minimum memoryswap limit should be larger than memory limit"),
         ("--cpus 99 busybox true", 125, "Range of CPUs is from 0.01 to"),
+        ("--cpus 0.001 busybox true", 125, "Range of CPUs is from 0.01 to"),
         ("--cpuset-cpus 999 busybox true", 125, "Requested CPUs are not available - requested 999, available: 0-"),
         ("--pids-limit abc busybox true", 125, 'invalid argument "abc" for "--pids-limit" flag'),
         ("--ulimit nosuch=1 busybox true", 125, "invalid ulimit type: nosuch"),

@@ -98,7 +98,8 @@ def create(client: Client, options: Options, verb: str = "run") -> str:
         raise (_helpful(str(error)) if verb == "run" else Failure(str(error))) from None
     cidfile = _reserve(options.text("cidfile"), verb)
     try:
-        answer = _create(client, options, body, image, pull)
+        shown = verb == "run" and (options.on("show") or options.on("step"))
+        answer = _create(client, options, body, image, pull, shown=shown)
     except BaseException as error:
         if cidfile:
             os.unlink(cidfile)
@@ -120,11 +121,11 @@ def _is_id(image: str) -> bool:
     return image.startswith("sha256:") and not set(image[7:]) - set("0123456789abcdef")
 
 
-def _create(client: Client, options: Options, body: dict[str, Any], image: str, pull: str) -> Any:
+def _create(client: Client, options: Options, body: dict[str, Any], image: str, pull: str, *, shown: bool) -> Any:
     platform = options.text("platform")
     query = {"name": options.text("name"), "platform": platform}
     if pull == "always":
-        _pull(client, image, options)
+        _pull(client, image, options, shown=shown)
     try:
         return client.post("/containers/create", query, body)
     except ApiError as error:
@@ -134,14 +135,22 @@ def _create(client: Client, options: Options, body: dict[str, Any], image: str, 
             raise
     if not options.on("quiet"):
         complain(f"Unable to find image '{with_tag(image)}' locally")
-    _pull(client, image, options)
+    _pull(client, image, options, shown=shown)
     return client.post("/containers/create", query, body)
 
 
-def _pull(client: Client, image: str, options: Options) -> None:
+def _pull(client: Client, image: str, options: Options, *, shown: bool) -> None:
     from kernelkit.cli.transfer import pull  # most runs find their image here
 
-    pull(client, with_tag(image), options.text("platform"), fd=2, quiet=options.on("quiet"))
+    def bring() -> None:
+        pull(client, with_tag(image), options.text("platform"), fd=2, quiet=options.on("quiet"))
+
+    if not shown:
+        bring()
+        return
+    from kernelkit.cli.steps import show_pull  # the lessons' way
+
+    show_pull(client, bring)
 
 
 def _reserve(path: str, verb: str) -> str:

@@ -19,15 +19,16 @@ from kernelkit.cli.record import Colours, Printer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
-    from kernelkit.cli.http import Client, Wire
+    from kernelkit.cli.http import Client, Response, Wire
 
     Step = dict[str, Any]
 
 STDERR = 2
 QUESTION = "  Enter: do it   s: a shell there   c: do all the rest   k: skip it   q: give up "
+BREATH = 0.3  # seconds in which the last steps of a pull are told
 # A line's end that follows a key at once was typed with it.
 SAME_BREATH = 0.05
 # Enters those namespaces of process $1 that are not the host's, as far as the container has them already.
@@ -62,6 +63,29 @@ def start(
         wire.close()
         if asked:
             asked.close()
+
+
+def show_pull(client: Client, pull: Callable[[], None]) -> None:
+    """Have an image pulled, then print what was done for it: meanwhile there are its layers to look at."""
+    following = client.request("GET", "/kernelkit/trace", {"follow": True})
+    try:
+        pull()
+    finally:
+        printer = Printer(STDERR)
+        for step in arrived(following):
+            if step["stage"] == "pull":
+                printer.show(step)
+        put(STDERR, b"\n")
+
+
+def arrived(following: Response) -> Iterator[Step]:
+    """The steps that have come by now, and in the moment after; then it is closed."""
+    following.wire.socket.settimeout(BREATH)
+    try:
+        yield from following.messages()
+    except TimeoutError:
+        pass
+    following.close()
 
 
 def converse(wire: Wire, watcher: Watcher, asked: Asking | None) -> int:

@@ -23,22 +23,19 @@ from kernelkit.cli.sights import (
     pulled,
     translated,
 )
-from kernelkit.cli.steps import say_to
+from kernelkit.cli.steps import arrived, say_to
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from kernelkit.cli.flags import Options
-    from kernelkit.cli.http import Response
     from kernelkit.cli.sights import Sight
 
     Step = dict[str, Any]
 
 IMAGE = "bash"
 OF_A_KIND = 2  # shell lines shown of each kind of operation in a stage; `kernelkit trace` has them all
-BREATH = 0.3  # seconds in which the last steps of a pull are told
 
 # Stage → what it is called, what it is, and what shows it in the kernel.
 STEPS: dict[str, tuple[str, str, Sight]] = {
@@ -134,7 +131,7 @@ class Guide:
         query = {"fromImage": f"docker.io/library/{IMAGE}", "tag": "latest"}
         messages = self._client.request("POST", "/images/create", query, headers=registry_auth("docker.io")).messages()
         progress.show(messages)
-        self._show(list(_arrived(following)))
+        self._show(list(arrived(following)))
         self._check()
 
     def run(self) -> None:
@@ -231,16 +228,6 @@ class Guide:
                 self._client.delete(f"/containers/{self._eyes.container}", {"force": True, "v": True})
             except (ApiError, OSError):
                 pass
-
-
-def _arrived(following: Response) -> Iterator[Step]:
-    """The steps that have come by now, and in the moment after."""
-    following.wire.socket.settimeout(BREATH)
-    try:
-        yield from following.messages()
-    except TimeoutError:
-        pass
-    following.close()
 
 
 TOUR = Command(tour, "", "See the eight steps of a run happen, and each of them in the kernel")

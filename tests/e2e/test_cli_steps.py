@@ -52,6 +52,15 @@ def test_show_prints_each_operation_stage_by_stage(kk: Kernelkit) -> None:
     assert "  ip link add " in ran.stderr
 
 
+def test_show_prints_the_pull_as_well(kk: Kernelkit) -> None:
+    kk("rmi", "busybox")
+    ran = kk("run", "--rm", "--show", "busybox", "echo", "hi")
+    assert ran.stdout == "hi\n"
+    assert headings(ran.stderr)[: 1 + len(STAGES)] == ["pull", *STAGES]
+    assert "  curl -fsSL " in ran.stderr
+    assert "tar -xpf" in ran.stderr
+
+
 def test_step_stops_before_each_operation_until_told_to_continue(kk: Kernelkit) -> None:
     child = terminal(kk, "run", "-it", "--rm", "--step", "busybox", "sh")
     seen = ""

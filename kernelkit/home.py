@@ -1,9 +1,9 @@
 """Where everything is kept: the folder `KERNELKIT_HOME`, and what lies where in it.
 
-    oci-layout index.json blobs/   images as they were pulled        layers/      unpacked, once each
-    containers/ID/                 one folder a container            volumes/     named data
-    state.db                       names, leases, ports              trash/       being deleted
-    run/                           sockets and locks, empty when the host is down
+oci-layout index.json blobs/   images as they were pulled        layers/      unpacked, once each
+containers/ID/                 one folder a container            volumes/     named data
+state.db                       names, leases, ports              trash/       being deleted
+run/                           sockets and locks, empty when the host is down
 """
 
 from __future__ import annotations

@@ -33,7 +33,9 @@ def main(words: list[str]) -> int:
         print(f"kernelkit: {error}", file=sys.stderr)
         return 125
     except OSError as error:
-        print(f"kernelkit: {words[0]}: {explain(error)} (KERNELKIT_HOME says where everything is kept)", file=sys.stderr)
+        print(
+            f"kernelkit: {words[0]}: {explain(error)} (KERNELKIT_HOME says where everything is kept)", file=sys.stderr
+        )
         return 125
     except KeyboardInterrupt:
         return 130

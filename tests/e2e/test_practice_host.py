@@ -129,13 +129,14 @@ def test_a_host_that_cannot_boot_says_why(kk: Kernelkit) -> None:
     kk.env["KERNELKIT_HOST"] = "imaginary"
     refused = kk("up", check=False)
     assert refused.returncode == 125
-    assert refused.stderr == (
-        "kernelkit: there is no host 'imaginary' (KERNELKIT_HOST is one of practice, real)\n"
-    )
+    assert refused.stderr == ("kernelkit: there is no host 'imaginary' (KERNELKIT_HOST is one of practice, real)\n")
 
 
 def test_who_is_not_root_is_told_so(kk: Kernelkit) -> None:
-    refused = kk.run(["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-P", "-m", "kernelkit.server", "up"], check=False)
+    refused = kk.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-P", "-m", "kernelkit.server", "up"],
+        check=False,
+    )
     assert refused.returncode != 0
     assert len(refused.stderr.splitlines()) == 1
     assert "root" in refused.stderr

@@ -33,7 +33,7 @@ def test_keys_are_spelled_as_docker_spells_them() -> None:
     assert parse_keys("ctrl-a,d") == b"\x01d"
     assert parse_keys("ctrl-[") == b"\x1b"
     for wrong in ("ctrl-", "ctrl-P", "abc", "ctrl-1"):
-        with pytest.raises(Failure, match="^Invalid detach keys .* unknown character"):
+        with pytest.raises(Failure, match=r"^Invalid detach keys .* unknown character"):
             parse_keys(wrong)
 
 

@@ -15,7 +15,9 @@ from kernelkit.errors import Conflict, InvalidRequest, NotFound
 from kernelkit.host.perform import Job
 from kernelkit.host.perform import perform as perform_elsewhere
 from kernelkit.kernel import (
+    bridge,
     cgroup,
+    device_filter,
     files,
     hostname,
     ip,
@@ -32,7 +34,7 @@ from kernelkit.trace import Operation
 
 PATIENCE = 60.0  # seconds for a tool
 MODULES: tuple[ModuleType, ...] = (
-    cgroup, files, hostname, ip, keyctl, mount, nft, prlimit, process, seccomp, setpriv, unshare,
+    bridge, cgroup, device_filter, files, hostname, ip, keyctl, mount, nft, prlimit, process, seccomp, setpriv, unshare,
 )  # fmt: skip
 KINDS = ("mount", "uts", "ipc", "net", "pid", "cgroup")
 # With the container's mounts the host's tools would be out of sight, so those are entered only when asked for.
@@ -46,7 +48,7 @@ Json = dict[str, Any]
 def facts(engine: Engine) -> Json:
     """What the practice host is: its mode, processes, cgroups, cable and bridge."""
     host, layout = engine.host, engine.layout
-    bridge = next((n for n in engine.state.networks() if n.name == "bridge"), None)
+    default = next((n for n in engine.state.networks() if n.name == "bridge"), None)
     return {
         "mode": host.mode,
         "pid": os.getpid(),
@@ -65,8 +67,8 @@ def facts(engine: Engine) -> Json:
         "uplink": dataclasses.asdict(host.cable) if host.cable else None,
         "bridge": {
             "name": host.bridge,
-            "subnet": bridge.subnet if bridge else "",
-            "gateway": bridge.gateway if bridge else "",
+            "subnet": default.subnet if default else "",
+            "gateway": default.gateway if default else "",
         },
         "table": host.table,
     }

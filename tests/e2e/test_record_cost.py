@@ -63,7 +63,7 @@ def shortest(measured: Callable[[], object], times: int = 30) -> float:
 
 
 def test_recording_costs_less_than_a_twentieth_of_a_run(shared_kk: Kernelkit, start: list[dict[str, Any]]) -> None:
-    """Two parts: the notes made on the way, and the text of them, written later, when nobody waits: no part of the run."""
+    """The notes are made on the way; their text is written later, when nobody waits, and is no part of the run."""
     steps = [Step(n, s["stage"], s["actor"], s["where"], rebuilt(s)) for n, s in enumerate(start, 1)]
     ledger = Ledger(mmap(-1, Ledger.size(len(steps))))
     idle = [Nothing()] * len(steps)

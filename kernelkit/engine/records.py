@@ -22,7 +22,7 @@ from kernelkit.trace import Ledger, Step, load, save
 
 STARTING = 3  # groups of steps that belong to a start
 LATER = 64  # and those of later verbs that are kept
-REMEMBERED = 16  # records kept in memory, the others are in their files
+REMEMBERED = 32  # records kept in memory, the others are in their files
 BEHIND = 65536  # steps waiting for one listener
 CALM = 0.2  # seconds to wait before writing: a burst of starts goes first
 
@@ -33,7 +33,8 @@ class Record:
     def __init__(self, container: str, file: Path | None, before: Sequence[dict[str, Any]] = ()) -> None:
         self.container = container
         self.file = file
-        self.before = before
+        self.stored = ""  # what is in its file already, of a start that is out of memory
+        self._before = before
         self.spec: Mapping[str, Any] | None = None  # the OCI configuration, kept beside the record
         self._parts: list[tuple[list[Step], Ledger | None]] = []
 
@@ -48,7 +49,14 @@ class Record:
 
     def read(self) -> list[dict[str, Any]]:
         """The record as JSON objects, numbered from 1."""
-        return [{**step, "seq": number} for number, step in enumerate([*self.before, *self._steps()], 1)]
+        stored = [json.loads(line) for line in self.stored.splitlines()]
+        added = enumerate([*self._before, *self._steps()], len(stored) + 1)
+        return [*stored, *({**step, "seq": number} for number, step in added)]
+
+    def text(self) -> str:
+        """The record as it is stored, a JSON object a line."""
+        added = enumerate([*self._before, *self._steps()], self.stored.count("\n") + 1)
+        return self.stored + "".join(json.dumps({**step, "seq": number}) + "\n" for number, step in added)
 
     def since_start(self) -> list[dict[str, Any]]:
         """The same without how the image came, numbered from 1: as whoever looks on at a start counts them."""
@@ -116,9 +124,9 @@ class Records:
             record = self._records.get(container)
         if record is None:
             # An earlier engine's, or one that is out of memory: it is on disk.
-            before = self.of(container, folder)
             record = self.begin(container, folder)
-            record.before = before
+            with contextlib.suppress(OSError):
+                record.stored = (folder / "trace.jsonl").read_text()
         record.extend(steps)
         self.publish(record, steps)
 
@@ -200,9 +208,10 @@ class Records:
         if record.file is None or not record.file.parent.is_dir():
             return
         with contextlib.suppress(OSError):  # the container may be removed at this very moment
-            _replace(record.file, "".join(json.dumps(step) + "\n" for step in record.read()))
+            _replace(record.file, record.text())
             if record.spec:
-                _replace(record.file.with_name("config.json"), json.dumps(record.spec, indent=1))
+                # On one line: to indent it takes as long as to start the container.
+                _replace(record.file.with_name("config.json"), json.dumps(record.spec))
                 record.spec = None
 
 

@@ -26,9 +26,11 @@ from kernelkit.home import Home
 from kernelkit.host.channel import OUTSIDE, PROMISED, READY
 from kernelkit.host.init import Init
 from kernelkit.host.practice import IdMap, Practice
+from kernelkit.host.rehearsal import rehearse
 from kernelkit.trace import explain
 
 PATIENCE = 30.0  # seconds for a host to be gone
+REHEARSALS = 10  # after so many rounds Python has adapted its code to what it works on: PEP 659
 
 
 def up(home: Home, mode: str, engine: Sequence[str], ids: IdMap | None = None) -> bool:
@@ -124,8 +126,10 @@ def _keep(host: Practice, engine: Sequence[str]) -> None:
     home = host.home
     try:
         host.prepare()
-        # What is alive now is never garbage. To look for some would write to every page, and each process forked from
-        # here on would come to hold the same in memory of its own.
+        # Each process forked from here on shares this one's memory, as far as neither writes to it. So what all of them
+        # would do once is done now; and what is alive now is never garbage, for to look for some writes to every page.
+        for _ in range(REHEARSALS):
+            rehearse()
         gc.collect()
         gc.freeze()
         gc.disable()

@@ -10,7 +10,6 @@ well under a millisecond.  It knows nothing of containers.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import select
 import signal
@@ -23,10 +22,8 @@ from pathlib import Path
 from kernelkit.container import plan  # noqa: F401  for its operations: a shim must not have to import them
 from kernelkit.host import shim
 from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Prepare, Start
-from kernelkit.host.rehearsal import rehearse
 
 POLITE = 0.02  # seconds before a shim is prepared: the container that has just been started goes first
-REHEARSALS = 10  # after so many rounds Python 3.11 has adapted its code to what it works on (PEP 659)
 RESPAWN_PAUSE = 0.2  # seconds between an engine's end and the next one's start
 SHORT = 2.0  # seconds: an engine that ends sooner has not been of use
 GIVE_UP = 3  # so many such in a row, and there will be no other
@@ -48,10 +45,6 @@ class Init:
 
     def run(self) -> None:
         """Fork, collect, until told to stop (SIGTERM) or the engine leaves on purpose (exit code 0)."""
-        for _ in range(REHEARSALS):
-            rehearse()
-        gc.freeze()
-        gc.disable()
         wake_read, wake_write = socket.socketpair()
         wake_write.setblocking(False)
         signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)

@@ -78,7 +78,7 @@ def _be_quick() -> None:
     """What there is now stays: nothing of it is garbage. And no thread lets the others wait for long."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(5_000, 20, 20)
     sys.setswitchinterval(0.0005)
 
 

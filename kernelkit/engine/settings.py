@@ -149,6 +149,8 @@ def host_config(body: Mapping[str, Any]) -> Json:
     }
     if asked["MemorySwappiness"] == -1:
         asked["MemorySwappiness"] = None
+    if asked["Memory"] > 0 and not asked["MemorySwap"]:
+        asked["MemorySwap"] = 2 * asked["Memory"]  # as much swap as memory
     if not asked["PidsLimit"]:
         asked["PidsLimit"] = None
     masked: list[str] | None = list(MASKED)

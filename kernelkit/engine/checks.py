@@ -9,6 +9,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kernelkit.engine import logs
 from kernelkit.errors import InvalidRequest
 
 MILLISECOND = 1_000_000  # in the nanoseconds of a health check
@@ -82,10 +83,18 @@ def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
             _binding(port, binding)
 
 
-def _unsupported(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+def not_there(host: Mapping[str, Any]) -> None:
+    """Refuse, by InvalidRequest, what would be ignored."""
     for key, flag in NOT_THERE:
         if host.get(key) and not (key == "VolumeDriver" and host[key] == "local"):
             raise InvalidRequest(f"'{flag}' ({key}) is not supported by kernelkit")
+
+
+def _unsupported(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
+    mode = host.get("NetworkMode") or "default"
+    # In a network of one's own the links are the endpoint's, see create.endpoint.
+    own = mode not in ("default", "bridge", "host", "none") and not mode.startswith("container:")
+    not_there({**host, "Links": None} if own else host)
     if host["Runtime"] not in ("kernelkit", "runc", "io.containerd.runc.v2"):
         raise InvalidRequest(f"unknown or invalid runtime name: {host['Runtime']}")
     if host["Isolation"] not in ("", "default"):
@@ -300,8 +309,19 @@ def _log(log: Mapping[str, Any]) -> None:
             raise InvalidRequest(f"invalid size: '{value}'")
         if option == "max-file" and not (value.isdigit() and int(value) >= 1):
             raise InvalidRequest(f"max-file cannot be less than 1: '{value}'")
+        if option in ("labels-regex", "env-regex"):
+            _pattern(option, value)
+        if option == "tag" and "{{" in logs.WORD.sub("", value):
+            raise InvalidRequest(f"log opt 'tag={value}' is not supported by kernelkit", "{{.Name}} and {{.ID}} are")
         if option == "compress" and value not in ("false", "0"):
             raise InvalidRequest("log opt 'compress' is not supported by kernelkit")
+
+
+def _pattern(option: str, text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise InvalidRequest(f"invalid log opt '{option}={text}': {error}") from None
 
 
 def _port(text: str) -> None:

@@ -156,6 +156,8 @@ def endpoint(name: str, wish: Json) -> Json:
         )
     if addresses.get("LinkLocalIPs"):
         raise InvalidRequest("'--link-local-ip' (LinkLocalIPs) is not supported by kernelkit")
+    if wish.get("Links") and name in ("bridge", "host", "none"):
+        raise InvalidRequest("'--link' (Links) is not supported by kernelkit", "it is in user defined networks")
     if wish.get("Aliases") and name in ("bridge", "host", "none"):
         raise InvalidRequest("network-scoped alias is supported only for containers in user defined networks")
     return {

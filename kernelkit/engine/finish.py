@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernelkit.container import cgroup, plan
-from kernelkit.engine import endpoints, health
+from kernelkit.engine import endpoints, health, volumes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.host.channel import Bye, Exited
@@ -19,6 +19,7 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
         path = engine.cgroup_path(container.id)
         state.oom_killed = cgroup.oom_killed(engine.layout, path)
         undo(engine, container)
+        volumes.tell(engine, container, "unmount")
         state.status, state.pid, state.exit_code = "exited", 0, exited.code
         health.end(container)
         state.finished_at = timestamp(int(exited.at * 1e9))

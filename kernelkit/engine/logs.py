@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kernelkit.errors import Unavailable
 
 BLOCK = 1 << 16
 STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
+WORD = re.compile(r"{{ *\.(ID|FullID|Name|ImageID|ImageFullID|ImageName|DaemonName) *}}")  # what a tag may contain
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,35 @@ class Wish:
     timestamps: bool = False
     details: bool = False
     framed: bool = True  # Docker's 8-byte headers; not with a terminal
+
+
+def attributes(options: Mapping[str, str], container: Container) -> dict[str, str]:
+    """What goes with each entry, for `--details`: the labels and variables that `--log-opt` names, and its tag."""
+    variables = dict(entry.partition("=")[::2] for entry in container.config.get("Env") or ())
+    found = {}
+    for known, listed in ((container.config.get("Labels") or {}, "labels"), (variables, "env")):
+        names = options.get(listed, "").split(",")
+        pattern = options.get(f"{listed}-regex")
+        for name, value in known.items():
+            if name in names or (pattern and re.search(pattern, name)):
+                found[name] = value
+    if options.get("tag"):
+        found["tag"] = tag(options["tag"], container)
+    return found
+
+
+def tag(template: str, container: Container) -> str:
+    """The value of `--log-opt tag=`, with the words in braces replaced by what they stand for."""
+    words = {
+        "ID": container.short_id,
+        "FullID": container.id,
+        "Name": container.name,
+        "ImageID": container.image_id.removeprefix("sha256:")[:12],
+        "ImageFullID": container.image_id,
+        "ImageName": container.image,
+        "DaemonName": "docker",
+    }
+    return WORD.sub(lambda found: words[found[1]], template)
 
 
 class Reader:

@@ -184,9 +184,15 @@ def lookup(engine: Engine, asking: Container, name: str) -> list[dict[str, Any]]
     found = []
     for network, _, settings in _neighbours(engine, asking):
         names = [known.lower() for known in settings["DNSNames"]]
-        if name in names or name.removesuffix(f".{network.lower()}") in names:
+        if {name, name.removesuffix(f".{network.lower()}"), *_linked(asking, network, name)} & set(names):
             found.append(settings)
     return found
+
+
+def _linked(asking: Container, network: str, name: str) -> list[str]:
+    """Whom the asker calls by that name, and nobody else does: `--link CONTAINER:NAME`."""
+    links = (link.partition(":") for link in asking.networks.get(network, {}).get("Links") or ())
+    return [target.lower() for target, _, alias in links if (alias or target).lower() == name]
 
 
 def whose(engine: Engine, asking: Container, address: str) -> str:

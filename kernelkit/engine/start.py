@@ -21,7 +21,7 @@ from typing import Any
 from kernelkit.container import plan, seccomp_profile, spec
 from kernelkit.container.nat import Publication
 from kernelkit.container.overlay import Stack
-from kernelkit.engine import endpoints, facts, finish, health, omit
+from kernelkit.engine import endpoints, facts, finish, health, logs, omit, volumes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.engine.records import Record
@@ -83,6 +83,7 @@ def _start(engine: Engine, container: Container, watch: Watch | None, *, again: 
         engine.started_at[container.id] = time.time()
         health.begin(engine, container)
         engine.state.save(container)
+        volumes.tell(engine, container, "mount")
         engine.events.container(container, "start")
         engine.records.publish(record)
 
@@ -212,7 +213,9 @@ def _log(engine: Engine, container: Container, options: dict[str, str]) -> LogSe
     sizes = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
     text = options.get("max-size", "").lower().removesuffix("b")
     size = int(float(text[:-1]) * sizes[text[-1]]) if text and text[-1] in sizes else int(text or 0)
-    return LogSettings(os.fspath(engine.folder(container.id) / "log"), size, int(options.get("max-file", "1")))
+    path, kept = os.fspath(engine.folder(container.id) / "log"), int(options.get("max-file", "1"))
+    found = logs.attributes(options, container)
+    return LogSettings(path, size, kept, json.dumps(found, ensure_ascii=False) if found else "")
 
 
 def _files(specification: Json) -> frozenset[str]:

@@ -23,6 +23,7 @@ Json = dict[str, Any]
 
 def update(engine: Engine, container: Container, body: Json) -> None:
     """Set what `body`, a part of Docker's `HostConfig`, says; InvalidRequest, Conflict, OSError leave it as it was."""
+    checks.not_there(body)
     changes = {key: body[key] for key in LIMITS if body.get(key)}
     for key, value in changes.items():
         if not isinstance(value, str if key.startswith("Cpuset") else int):

@@ -24,6 +24,18 @@ def folder(engine: Engine, name: str) -> Path:
     return engine.home / "volumes" / name / "_data"
 
 
+def tell(engine: Engine, container: Container, action: str) -> None:
+    """Tell of each volume of a container that it is in use now, `action` being `mount`, or no longer, `unmount`."""
+    for mount in container.mounts:
+        if mount["Type"] != "volume":
+            continue
+        about = {"container": container.id, "driver": mount["Driver"]}
+        if action == "mount":
+            writable = "true" if mount["RW"] else "false"
+            about |= {"destination": mount["Destination"], "propagation": "", "read/write": writable}
+        engine.events.publish("volume", action, mount["Name"], about)
+
+
 def create(engine: Engine, body: Json) -> Volume:
     """Make a volume; one of that name that is there already is returned as it is. InvalidRequest, Conflict."""
     name, driver = body.get("Name") or "", body.get("Driver") or "local"

@@ -158,11 +158,15 @@ class Bye:
 
 @dataclass(frozen=True)
 class LogSettings:
-    """Docker's json-file options: a file of at most `max_size` bytes (0: no limit), `max_file` of them kept."""
+    """Docker's json-file options: a file of at most `max_size` bytes (0: no limit), `max_file` of them kept.
+
+    `attributes`, a JSON object as text, goes with each entry.
+    """
 
     path: str
     max_size: int = 0
     max_file: int = 1
+    attributes: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Log:
 
     def __init__(self, settings: LogSettings) -> None:
         self._settings = settings
+        self._extra = f'"attrs":{settings.attributes},' if settings.attributes else ""
         self._file = -1
         self._size = 0
         self._unfinished: dict[str, bytes] = {}
@@ -39,7 +40,7 @@ class Log:
                     self._unfinished[stream] = data[start:]
                     break
                 end = start + LONGEST
-            out += _entry(stream, data[start:end], now)
+            out += _entry(stream, data[start:end], now, self._extra)
             start = end
             if self._settings.max_size:  # then each entry may be the one that is too much for the file
                 self._append(bytes(out))
@@ -50,7 +51,7 @@ class Log:
     def close(self) -> None:
         """Write what was left unfinished; close the file."""
         for stream, rest in self._unfinished.items():
-            self._append(_entry(stream, rest, timestamp(time.time())))
+            self._append(_entry(stream, rest, timestamp(time.time()), self._extra))
         self._unfinished.clear()
         if self._file >= 0:
             os.close(self._file)
@@ -82,6 +83,6 @@ class Log:
         self._size = 0
 
 
-def _entry(stream: str, line: bytes, now: str) -> bytes:
+def _entry(stream: str, line: bytes, now: str, extra: str) -> bytes:
     text = json.dumps(line.decode("utf-8", "replace"), ensure_ascii=False)
-    return f'{{"log":{text},"stream":"{stream}","time":"{now}"}}\n'.encode()
+    return f'{{"log":{text},"stream":"{stream}",{extra}"time":"{now}"}}\n'.encode()

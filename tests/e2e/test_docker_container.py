@@ -355,6 +355,18 @@ def test_logs_rotate(kk: Kernelkit) -> None:
     assert kk.docker("logs", "--tail", "150", "l1").stdout.splitlines() == said[-150:]
 
 
+def test_labels_variables_and_a_tag_go_with_a_log(kk: Kernelkit) -> None:
+    options = ["--log-opt", "labels=owner,none", "--log-opt", "env-regex=^APP", "--log-opt", "tag={{.Name}}/x"]
+    known = ["--label", "owner=me", "--label", "other=1", "-e", "APP_A=1", "-e", "B=2"]
+    kk.docker("run", "--name", "l1", *options, *known, "busybox", "echo", "hi")
+    assert kk.docker("logs", "--details", "l1").stdout == "APP_A=1,owner=me,tag=l1/x hi\n"
+    assert kk.docker("logs", "l1").stdout == "hi\n"
+    for wrong in ("env-regex=(", "tag={{.Nope}}"):
+        refused = kk.docker("run", "--log-opt", wrong, "busybox", "true", check=False)
+        assert refused.returncode == 125
+        assert f"log opt '{wrong}'" in refused.stderr
+
+
 def test_a_container_without_a_log_has_none(kk: Kernelkit) -> None:
     kk.docker("run", "--name", "l1", "--log-driver", "none", "busybox", "echo", "x")
     assert "configured logging driver does not support reading" in kk.docker("logs", "l1", check=False).stderr
@@ -424,6 +436,8 @@ def test_update_changes_what_the_kernel_enforces(kk: Kernelkit) -> None:
     assert limit == str(128 << 20)
     found = inspect(kk, "u1")["HostConfig"]
     assert (found["Memory"], found["RestartPolicy"]["Name"]) == (128 << 20, "on-failure")
+    refused = kk.docker("update", "--cpu-rt-period", "1000", "u1", check=False)
+    assert "'--cpu-rt-period' (CpuRealtimePeriod) is not supported by kernelkit" in refused.stderr
     assert "Minimum memory limit allowed is 6MB" in kk.docker("update", "-m", "1m", "u1", check=False).stderr
 
 
@@ -439,6 +453,18 @@ def test_events_tell_of_a_life(kk: Kernelkit) -> None:
     wanted = ["--since", since, "--until", str(time.time()), "--filter", "type=container"]
     said = kk.docker("events", *wanted, "--format", "{{.Action}}")
     assert said.stdout.split() == ["create", "attach", "start", "die", "destroy"]
+
+
+def test_events_tell_which_volumes_are_in_use(kk: Kernelkit) -> None:
+    since = str(time.time())
+    kk.docker("run", "--rm", "-v", "told:/data:ro", "busybox", "true")
+    wanted = ["--since", since, "--until", str(time.time()), "--filter", "volume=told", "--format", "{{json .}}"]
+    said = [json.loads(line) for line in kk.docker("events", *wanted).stdout.splitlines()]
+    assert [event["Action"] for event in said] == ["create", "mount", "unmount"]
+    about = said[1]["Actor"]["Attributes"]
+    assert (about["destination"], about["driver"], about["read/write"]) == ("/data", "local", "false")
+    assert about["container"] == said[2]["Actor"]["Attributes"]["container"]
+    kk.docker("volume", "rm", "told")
 
 
 # exec ---------------------------------------------------------------------------------------------------------------

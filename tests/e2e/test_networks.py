@@ -222,6 +222,21 @@ def test_names_and_aliases_are_found_in_a_network_and_nowhere_else(clean: Kernel
     assert "name = web.one" in asked
 
 
+def test_a_link_is_a_name_that_one_container_alone_knows(clean: Kernelkit) -> None:
+    clean.docker("network", "create", "one")
+    clean.docker("run", "-d", "--name", "web", "--network", "one", "busybox", "sleep", "60")
+    address = inspect(clean, "web")["Networks"]["one"]["IPAddress"]
+    ask = ("busybox", "nslookup", "-type=a", "shop")
+    linked = clean.docker("run", "--rm", "--network", "one", "--link", "web:shop", *ask)
+    assert f"Address: {address}" in linked.stdout
+    assert address not in clean.docker("run", "--rm", "--network", "one", *ask, check=False).stdout
+    clean.docker("run", "-d", "--name", "late", "busybox", "sleep", "60")
+    clean.docker("network", "connect", "--link", "web:shop", "one", "late")
+    assert "shop (" in clean.docker("exec", "late", "ping", "-c", "1", "shop").stdout
+    refused = clean.docker("run", "--rm", "--link", "web:shop", *ask, check=False)
+    assert "'--link' (Links) is not supported by kernelkit" in refused.stderr
+
+
 def test_a_running_container_is_plugged_in_and_out(clean: Kernelkit) -> None:
     port = free_port()
     clean.docker("network", "create", "more")

@@ -98,7 +98,9 @@ def home() -> Iterator[Path]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A file with `HOSTS = ("practice", "real")` runs both ways: on a practice host, and on the machine itself."""
-    for name, scope in (("kk", "function"), ("shared_kk", "module")):
+    # A file's own `kk` that stands on the shared one is not another kernelkit.
+    kinds = (("shared_kk", "module"),) if "shared_kk" in metafunc.fixturenames else (("kk", "function"),)
+    for name, scope in kinds:
         if name in metafunc.fixturenames:
             hosts = getattr(metafunc.module, "HOSTS", ("practice",))
             metafunc.parametrize(name, hosts, indirect=True, scope=scope)

@@ -47,7 +47,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.name = f"throwaway-{os.getpid()}-{os.urandom(3).hex()}"
-        self._cgroups = _make_cgroups(self.name)
+        self.cgroups = _make_cgroups(self.name)
         # With us ends `unshare`, and with that its child, the machine's first process.
         unshare = ["setpriv", "--pdeathsig=KILL", "unshare", "--fork", "--kill-child", "--propagation=private"]
         unshare += ["--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup"]
@@ -135,12 +135,12 @@ class Machine:
         self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
-        for path in self._cgroups:
+        for path in self.cgroups:
             for folder, _, _ in os.walk(path, topdown=False):
                 _remove_cgroup(Path(folder))
 
     def _join_cgroups(self) -> None:
-        for path in self._cgroups:
+        for path in self.cgroups:
             (path / "cgroup.procs").write_text("0")
 
 

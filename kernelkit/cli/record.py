@@ -30,6 +30,8 @@ ABOUT = {
     "nat": "NAT is set",
     "exec": "the program is executed",
 }
+# A container that publishes nothing needs no step of its own here, and a reader looks for one.
+WITHOUT_NAT = "  nothing to do: no port is published; what it sends out is masqueraded since the host was booted"
 TAKING_BACK = ("Remove", "Delete")  # how operations are called that belong to an end
 LONGEST_WORD = 600  # characters; only a filter in base64 is longer, and nobody reads that
 ID_LENGTH, HEXADECIMAL = 64, frozenset("0123456789abcdef")
@@ -87,6 +89,8 @@ class Printer:
         backwards = str(step.get("operation", "")).startswith(TAKING_BACK)
         about = "what was made for it is taken back" if backwards else ABOUT.get(step["stage"], "")
         gap = "" if self._stage is None else "\n"
+        if step["stage"] == "exec" and self._stage == (step.get("container"), "ip"):
+            self._say(f"{gap}{self._colours.bold('nat')}  {ABOUT['nat']}\n{self._colours.dim(WITHOUT_NAT)}")
         self._stage = stage
         self._say(gap + self._colours.bold(step["stage"]) + (f"  {about}" if about else ""))
 

@@ -52,6 +52,13 @@ def _check(names: frozenset[str], operations: set[str], stages: set[str]) -> Non
     for name in sorted(names):
         if name in NEEDED:
             raise InvalidRequest(f"'{name}' cannot be left out: it makes the process that performs the rest")
+        if name in STAGES and name not in stages:
+            why = (
+                "no port is published, and its network is masqueraded since the host was booted"
+                if name == "nat"
+                else ""
+            )
+            raise InvalidRequest(f"there is nothing to leave out of the stage '{name}' of this start", why)
         if name not in operations and name not in stages:
             known = (
                 f"stages: {', '.join(s for s in STAGES if s in stages)}; operations: {', '.join(sorted(operations))}"

@@ -41,7 +41,12 @@ def test_of_a_stage_those_stay_that_make_the_process_for_the_rest() -> None:
 
 def test_a_name_that_means_nothing_is_refused_with_what_there_is() -> None:
     known = "stages: create, exec; operations: Clone, Fork, SetDomainname, SetHostname"
-    with pytest.raises(InvalidRequest, match=f"'nat'.*{known}"):
+    with pytest.raises(InvalidRequest, match=f"'knot'.*{known}"):
+        without(STAGES, frozenset({"knot"}))
+
+
+def test_a_stage_with_nothing_in_it_is_said_to_have_nothing() -> None:
+    with pytest.raises(InvalidRequest, match="nothing to leave out of the stage 'nat'.*no port is published"):
         without(STAGES, frozenset({"nat"}))
 
 

@@ -9,6 +9,8 @@ from kernelkit.trace import STAGES, Stage, Step
 from kernelkit.trace import number as numbered
 
 LEFT_OUT = "left out"
+# Why a stage can have nothing in it.
+EMPTY = {"nat": "no port is published, and its network is masqueraded since the host was booted"}
 NEEDED = ("Fork", "Clone")  # they make the processes that perform the rest
 
 

@@ -295,7 +295,7 @@ def test_a_network_can_have_ipv6_too(clean: Kernelkit) -> None:
         (("network", "create", "--subnet", "172.17.9.0/24", "x1"), 1, "Pool overlaps with other one on this address"),
         (("network", "create", "-d", "overlay", "x2"), 1, 'plugin "overlay" not found'),
         (("network", "create", "-o", "nonsense=1", "x3"), 1, "nonsense=1"),
-        (("network", "inspect", "nosuch"), 1, "No such network: nosuch"),
+        (("network", "inspect", "nosuch"), 1, "nosuch"),
         (("run", "--rm", "--network", "nosuch", "busybox", "true"), 125, "network nosuch not found"),
         (("run", "--rm", "--network", "container:nosuch", "busybox", "true"), 125, "No such container: nosuch"),
         (("run", "--rm", "-p", "99999:80", "busybox", "true"), 125, "99999"),

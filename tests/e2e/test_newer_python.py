@@ -39,6 +39,8 @@ def environment(python: str) -> Path:
         if ran.returncode:
             shutil.rmtree(folder)
             pytest.skip(f"cannot install for {folder.name}: {ran.stderr.decode()[-200:]}")
+        launcher = [folder / "bin/python", "-m", "kernelkit.cli.launcher", folder / "bin/kernelkit"]
+        subprocess.run(launcher, cwd=ROOT, check=True)
         (folder / "ready").touch()
     return folder
 
@@ -59,6 +61,9 @@ def test_the_pure_tests_pass_on_a_newer_python() -> None:
         "no:xdist",
     ]
     ran = subprocess.run(
-        [*pytest_there, "tests/pure", "--ignore-glob=*/pure/test_*.py"], cwd=ROOT, capture_output=True, text=True
+        [*pytest_there, "tests/pure", "--ignore-glob=*/pure/test_*.py", "--ignore-glob=*/test_same_as_docker.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stdout[-3000:]

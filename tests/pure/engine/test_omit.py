@@ -46,7 +46,7 @@ def test_a_name_that_means_nothing_is_refused_with_what_there_is() -> None:
 
 
 def test_a_stage_with_nothing_in_it_is_said_to_have_nothing() -> None:
-    with pytest.raises(InvalidRequest, match="nothing to leave out of the stage 'nat'.*no port is published"):
+    with pytest.raises(InvalidRequest, match=r"nothing to leave out of the stage 'nat'.*no port is published"):
         without(STAGES, frozenset({"nat"}))
 
 

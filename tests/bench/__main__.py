@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def main() -> int:
     print(
         f"{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}; medians, interleaved, on tmpfs"
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what has been started must be ended then too
     found: list[dict[str, object]] = []
     folder = short_folder()
     contenders = None

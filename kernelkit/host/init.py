@@ -23,7 +23,7 @@ from kernelkit.container import plan  # noqa: F401  for its operations: a shim m
 from kernelkit.host import shim
 from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Prepare, Start
 
-POLITE = 0.02  # seconds before a shim is prepared: the container that has just been started goes first
+POLITE = 0.005  # seconds before a shim is prepared: the container that has just been started goes first
 RESPAWN_PAUSE = 0.2  # seconds between an engine's end and the next one's start
 SHORT = 2.0  # seconds: an engine that ends sooner has not been of use
 GIVE_UP = 3  # so many such in a row, and there will be no other

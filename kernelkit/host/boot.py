@@ -124,6 +124,7 @@ def _keeper(host: Practice, engine: Sequence[str], ready: int) -> None:
 
 def _keep(host: Practice, engine: Sequence[str]) -> None:
     home = host.home
+    lock = os.stat(home.run / "host.lock")
     try:
         host.prepare()
         # Each process forked from here on shares this one's memory, as far as neither writes to it. So what all of them
@@ -146,14 +147,24 @@ def _keep(host: Practice, engine: Sequence[str]) -> None:
         os.close(READY)  # from here on it is init's to say how it goes
         os.waitpid(pid, 0)
     finally:
-        for path in (*home.run.glob("*.sock"), *(home.run / "shims").glob("*")):
-            path.unlink(missing_ok=True)
+        if _is_still(home.run / "host.lock", lock):
+            for path in (*home.run.glob("*.sock"), *(home.run / "shims").glob("*")):
+                path.unlink(missing_ok=True)
         try:
             host.take_back()
         finally:
             # Last, for without them nobody waits for us.
-            for name in ("host.json", "init.pid"):
-                (home.run / name).unlink(missing_ok=True)
+            if _is_still(home.run / "host.lock", lock):
+                for name in ("host.json", "init.pid"):
+                    (home.run / name).unlink(missing_ok=True)
+
+
+def _is_still(path: Path, before: os.stat_result) -> bool:
+    """Whether a file is the one it was: a home that was deleted meanwhile may be another host's by now."""
+    try:
+        return os.path.samestat(os.stat(path), before)
+    except FileNotFoundError:
+        return False
 
 
 def _be_init(host: Practice, engine: Sequence[str]) -> None:

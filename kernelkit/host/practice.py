@@ -14,6 +14,7 @@ import errno
 import json
 import os
 import socket
+import time
 from dataclasses import asdict, dataclass
 
 from kernelkit.container import cgroup, nat
@@ -35,6 +36,7 @@ MODES = ("practice", "real")
 NAME = "practice"  # the host's own name
 CONTAINERS = "containers"  # the cgroup, seen from inside, below which containers' are
 INSIDE = "machine"  # the cgroup, seen from outside, that is the root of the host's own view
+PATIENCE = 10.0  # seconds for an earlier host to be taken back
 GONE = (errno.ENOENT, errno.ENODEV)  # what the kernel has thrown away before we could
 NAMESPACES = ("mount", "uts", "ipc", "net", "pid")
 # A child of the host must not see a link of its own to the real machine's network; the engine alone goes there.
@@ -113,10 +115,22 @@ class Practice:
 
     def prepare(self) -> None:
         """Make what must be there before the first process: its cgroups."""
+        self._end_earlier()
         self._perform(cgroup.prepare(self._layout, self._base))
         if self.mode == "practice":
             self._perform(_inside_cgroups(self._layout, self._base))
             self._go = socket.socketpair()
+
+    def _end_earlier(self) -> None:
+        """End a host whose home was deleted while it was up: nobody could find it since. Its keeper takes it back."""
+        inside = f"{self._base}/{INSIDE}"
+        places = [hierarchy.directory(inside) for hierarchy in _hierarchies(self._layout)]
+        if self.mode != "practice" or not any(os.path.isdir(place) for place in places):
+            return
+        self._perform(cgroup.kill(self._layout, inside))
+        until = time.monotonic() + PATIENCE
+        while any(os.path.isdir(place) for place in places) and time.monotonic() < until:
+            time.sleep(0.02)
 
     def fork(self) -> int:
         """Make the first process; 0 in it, its pid on the real machine in the keeper."""

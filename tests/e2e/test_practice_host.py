@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -49,6 +50,17 @@ def test_a_host_whose_first_process_is_killed_leaves_nothing_behind(kk_alone: Ke
     assert wait_until(lambda: machine.state() == before), "something was left behind"
     assert kk("ps", "-q").stdout == ""  # booted again, and nothing runs
     assert "Exited (255)" in kk("ps", "-a").stdout
+
+
+def test_a_home_that_is_deleted_while_its_host_is_up_can_be_used_again(kk_alone: Kernelkit) -> None:
+    kk, machine = kk_alone, kk_alone.machine
+    assert machine
+    before = machine.state()
+    kk("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
+    shutil.rmtree(kk.home)
+    assert kk("run", "--rm", "-p", "8080:80", "busybox", "echo", "again").stdout == "again\n"
+    kk("down")
+    assert machine.state() == before
 
 
 def test_the_machine_itself_serves_as_host_when_asked(kk_alone: Kernelkit) -> None:

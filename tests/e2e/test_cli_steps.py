@@ -17,7 +17,7 @@ from tests.conftest import Kernelkit
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
 QUESTION = "q: give up"
-STAGES = ["create", "filesystem", "rw-layer", "interface", "ip", "exec"]
+STAGES = ["create", "filesystem", "rw-layer", "interface", "ip", "nat", "exec"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from tests.machine import Machine, short_folder
 from tests.registry import Registry
 
 ROOT = Path(__file__).parents[1]
+
+# What runs in the background has ctrl-C ignored (sh(1), asynchronous lists), and so would have all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,7 +23,6 @@ from kernelkit.errors import Unavailable
 
 # What to make on a machine that is not Debian itself.
 _BOOKWORM = ("bookworm", "12")
-_MIRROR = "http://deb.debian.org/debian"
 
 _HOOKS = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 
@@ -84,7 +83,7 @@ def make(which: Release, scratch: Path, *, lock: int, say: Callable[[str], None]
     elif shutil.which("debootstrap") and os.geteuid() == 0:
         say(f"making a minimal Debian '{which.codename}' with debootstrap")
         root = scratch / "root"
-        _run(["debootstrap", "--variant=minbase", which.codename, str(root), _MIRROR], scratch, lock)
+        _run(["debootstrap", "--variant=minbase", which.codename, str(root)], scratch, lock)
         _run(["tar", "--create", "--numeric-owner", f"--directory={root}", "."], scratch, lock, raw)
         shutil.rmtree(root)
     else:

@@ -205,7 +205,7 @@ class StayAsInit:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, handed_on)
         child = os.fork()
         if child == 0:
-            _lead_the_terminal()
+            lead_the_terminal()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return
         os.closerange(3, 1 << 20)  # what the child still needs until it is its program
@@ -270,11 +270,16 @@ def send_descriptor(to: int, descriptor: int) -> None:
         socket.send_fds(connection, [b"T"], [descriptor])
 
 
-def _lead_the_terminal() -> None:
-    """Be a process group of one's own, and the one that the terminal's keys are for, if there is a terminal."""
+def lead_the_terminal() -> None:
+    """Be a process group of one's own, and the one that the terminal's keys are for, if there is a terminal.
+
+    A shell that finds a group of another pid namespace in front cannot name it, and so not give the terminal back.
+    """
     os.setpgid(0, 0)
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # asking from behind would stop us: termios(3)
     with contextlib.suppress(OSError):
-        os.tcsetpgrp(0, os.getpid())
+        os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, before)
 
 
 def _be_called(name: str, words: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from kernelkit.errors import KernelkitError, Unavailable
 from kernelkit.home import Home
 from kernelkit.host import boot, doctor
 from kernelkit.host.practice import Facts, mode_of
-from kernelkit.kernel.process import Exec, Fork
+from kernelkit.kernel.process import Exec, Fork, lead_the_terminal
 from kernelkit.kernel.unshare import EnterNamespaces
 from kernelkit.trace import Trace, explain
 
@@ -92,6 +92,8 @@ def shell(home: Home, words: list[str]) -> int:
             child = trace.perform("shell", Fork("shell"))
             if child:
                 return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256
+            if os.isatty(0) and os.isatty(1):  # what is piped into a pager leaves the terminal to it
+                lead_the_terminal()
         trace.perform("shell", Exec(tuple(program), tuple(f"{k}={v}" for k, v in environment.items())))
     except FileNotFoundError:
         print(f"kernelkit: no such command: '{program[0]}'", file=sys.stderr)

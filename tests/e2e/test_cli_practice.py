@@ -44,6 +44,23 @@ def test_a_shell_command_runs_in_the_host_and_leaves_with_its_code(kk: Kernelkit
     assert kk("shell", "sh", "-c", "exit 6", check=False).returncode == 6
 
 
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_a_shell_in_a_terminal_leaves_with_its_last_code(kk: Kernelkit, shell: str) -> None:
+    """It leads the terminal: what it started with ctrl-C ends, and it does not."""
+    child = pexpect.spawn(
+        KERNELKIT, ["shell"], env={**os.environ, **kk.env, "TERM": "xterm", "SHELL": shell}, encoding="utf-8", timeout=30
+    )
+    child.expect("[#$] ")
+    child.sendline("sleep 600; echo interrupted-$((40 + 2))")
+    time.sleep(0.5)
+    child.sendintr()
+    child.expect("[#$] ")
+    child.sendline("(exit 7); exit")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 7, child.before
+
+
 def test_commands_boot_the_host_by_themselves(kk: Kernelkit) -> None:
     alone = Kernelkit(kk.home.with_name(f"{kk.home.name}-b"))
     try:

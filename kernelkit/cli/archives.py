@@ -8,9 +8,9 @@ from kernelkit.cli import progress
 from kernelkit.cli.changes import check_output, refuse_terminal, write_archive
 from kernelkit.cli.connect import connect
 from kernelkit.cli.flags import BOOL, LIST, STRING, Command, Flag
-from kernelkit.cli.http import PIECE
 from kernelkit.cli.names import check, familiar, platform_json, split
 from kernelkit.cli.output import Failure
+from kernelkit.cli.wire import PIECE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
-
 from kernelkit.cli.output import Failure, write
+from kernelkit.cli.terminal import read_line
 
 
 def confirm(warning: str) -> None:
     """Ask on standard input whether to go on; unless the answer is yes, the command ends here, and well."""
     write(f"{warning}\nAre you sure you want to continue? [y/N] ")
     try:
-        answer = _line(0)
+        answer = read_line(0)
     except KeyboardInterrupt:
         write("\n")
         raise
     if answer.strip().lower() not in (b"y", b"yes"):
         raise Failure("", 0)
-
-
-def _line(fd: int) -> bytes:
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(fd, 1)
-        if not byte:
-            break
-        line += byte
-    return line

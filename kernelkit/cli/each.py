@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from kernelkit.cli.http import Pending, Response
+    from kernelkit.cli.http import Pending
+    from kernelkit.cli.wire import Response
 
 AT_ONCE = 50  # requests under way at a time, as Docker's client has it
 EMPTY_NAME = "invalid container name or ID: value is empty"

@@ -1,11 +1,10 @@
 """A client of HTTP/1.1 over a unix socket, as small as the Docker Engine API needs it.
 
     Client      knows the socket's path and the API version; hands out connections and takes them back
-    Wire        one connection: a socket and what was received and not yet used
-    Response    status, headers, and the body as a whole, in pieces or in lines
+    Pending     a request that was sent and not yet answered
 
-The usual libraries import for 40 ms before their first byte; this one talks after none. RFC 9112 is what it follows:
-status line (section 4), field lines (5), chunked bodies (7.1) and Upgrade (RFC 9110, section 7.8).
+The usual libraries import for 40 ms before their first byte; this one talks after none. RFC 9112 is what it follows,
+and for Upgrade RFC 9110, section 7.8; answers are read in `wire`.
 """
 
 from __future__ import annotations
@@ -15,15 +14,14 @@ import os
 
 from kernelkit.cli import jsontext
 from kernelkit.cli.output import Failure, complain
+from kernelkit.cli.wire import Response, Wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 NEWEST, OLDEST = (1, 50), (1, 24)  # what this client speaks of the Docker Engine API
-PIECE = 65536
-MSG_NOSIGNAL = _socket.MSG_NOSIGNAL
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 
 
@@ -34,13 +32,6 @@ class ApiError(Failure):
         super().__init__(f"Error response from daemon: {message}")
         self.status = status
         self.said = message
-
-
-class ConnectionLost(Failure):
-    """The engine went away in the middle of an answer."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"the connection to the engine was lost: {why}")
 
 
 def quote(text: str, *, safe: bytes = b"") -> str:
@@ -64,137 +55,6 @@ def query_string(query: Mapping[str, Any] | None) -> str:
     return "?" + "&".join(pairs) if pairs else ""
 
 
-class Wire:
-    """One connection to the engine."""
-
-    def __init__(self, path: str) -> None:
-        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        self.rest = b""
-        try:
-            self.socket.connect(path)
-        except BaseException:
-            self.socket.close()
-            raise
-
-    def send(self, content: bytes) -> None:
-        """Send all of it."""
-        self.socket.sendall(content, MSG_NOSIGNAL)
-
-    def receive(self) -> bytes:
-        """Some bytes, at least one; empty at the end of the stream."""
-        if self.rest:
-            content, self.rest = self.rest, b""
-            return content
-        return self.socket.recv(PIECE)
-
-    def line(self) -> bytes:
-        """One line without its end."""
-        while (end := self.rest.find(b"\n")) < 0:
-            more = self.socket.recv(PIECE)
-            if not more:
-                raise ConnectionLost("it closed in the middle of a line")
-            self.rest += more
-        line, self.rest = self.rest[:end], self.rest[end + 1 :]
-        return line.rstrip(b"\r")
-
-    def close(self) -> None:
-        """Close it; whatever is still under way is lost."""
-        self.socket.close()
-
-
-class Response:
-    """An answer whose body has not been read yet."""
-
-    def __init__(self, client: Client, wire: Wire, method: str) -> None:
-        self._client = client
-        self._kept = False
-        self.wire = wire
-        self.status, self.headers = self._head()
-        while self.status in (100, 102, 103):
-            self.status, self.headers = self._head()
-        length = self.headers.get("content-length", "")
-        self._chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
-        self._left = int(length) if length.isdigit() and not self._chunked else -1
-        if method == "HEAD" or self.status in (204, 304):
-            self._left, self._chunked = 0, False
-        if self._left == 0:
-            self._done()
-
-    def _head(self) -> tuple[int, dict[str, str]]:
-        words = self.wire.line().split(None, 2)
-        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
-            raise ConnectionLost("what answers there does not speak HTTP")
-        headers: dict[str, str] = {}
-        while field := self.wire.line():
-            name, _, value = field.partition(b":")
-            headers[name.decode("latin-1").strip().lower()] = value.decode("latin-1").strip()
-        return int(words[1]), headers
-
-    def pieces(self) -> Iterator[bytes]:
-        """The body as it arrives."""
-        if self._chunked:
-            yield from self._chunks()
-        elif self._left >= 0:
-            while self._left:
-                piece = self.wire.receive()
-                if not piece:
-                    raise ConnectionLost(f"{self._left} bytes of the answer are missing")
-                if len(piece) > self._left:
-                    piece, self.wire.rest = piece[: self._left], piece[self._left :]
-                self._left -= len(piece)
-                yield piece
-        else:
-            while piece := self.wire.receive():
-                yield piece
-            self.close()
-            return
-        self._done()
-
-    def _chunks(self) -> Iterator[bytes]:
-        while size := int(self.wire.line().split(b";")[0] or b"0", 16):
-            while size:
-                piece = self.wire.receive()
-                if not piece:
-                    raise ConnectionLost("the answer ended in the middle of a chunk")
-                if len(piece) > size:
-                    piece, self.wire.rest = piece[:size], piece[size:]
-                size -= len(piece)
-                yield piece
-            self.wire.line()
-        while self.wire.line():
-            pass
-        self._chunked, self._left = False, 0
-
-    def read(self) -> bytes:
-        """The whole body."""
-        return b"".join(self.pieces())
-
-    def json(self) -> Any:
-        """The body as JSON."""
-        return jsontext.decode(self.read())
-
-    def messages(self) -> Iterator[Any]:
-        """The body as a stream of JSON objects, one a line."""
-        rest = b""
-        for piece in self.pieces():
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                if line.strip():
-                    yield jsontext.decode(line)
-        if rest.strip():
-            yield jsontext.decode(rest)
-
-    def close(self) -> None:
-        """Give up the rest of the body, and the connection with it."""
-        self.wire.close()
-
-    def _done(self) -> None:
-        self._left, self._chunked = 0, False
-        if not self._kept and self.headers.get("connection", "").lower() != "close":
-            self._kept = True
-            self._client.keep(self.wire)
-
-
 class Client:
     """Asks the engine that listens on a unix socket."""
 
@@ -212,7 +72,7 @@ class Client:
         """Agree on a version: the newest that both sides speak. Raises OSError when nobody listens."""
         wire = Wire(self.path)
         wire.send(b"HEAD /_ping HTTP/1.1\r\nHost: kernelkit\r\nUser-Agent: kernelkit\r\n\r\n")
-        response = Response(self, wire, "HEAD")
+        response = Response(wire, "HEAD", self.keep)
         self.server = response.headers
         theirs = response.headers.get("api-version", "1.24").split(".")
         if len(theirs) == 2 and theirs[0].isdigit() and theirs[1].isdigit():
@@ -313,7 +173,7 @@ class Pending:
 
     def response(self) -> Response:
         """The answer; raises ApiError with the engine's words for a status of 400 or more."""
-        response = Response(self._client, self.wire, self._method)
+        response = Response(self.wire, self._method, self._client.keep)
         if response.status >= 400:
             raise ApiError(response.status, _words(response))
         return response

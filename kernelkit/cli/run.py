@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kernelkit.cli.flags import Options
-    from kernelkit.cli.http import Client, Response, Wire
+    from kernelkit.cli.http import Client
+    from kernelkit.cli.wire import Response, Wire
 
 NOT_FOR_PLATFORM = "does not provide the specified platform"
 CANNOT_RUN, NOT_FOUND, CANNOT_INVOKE = 125, 127, 126

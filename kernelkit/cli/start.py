@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kernelkit.cli.flags import Options
-    from kernelkit.cli.http import Client, Wire
+    from kernelkit.cli.http import Client
+    from kernelkit.cli.wire import Wire
 
 
 def start(options: Options) -> int:

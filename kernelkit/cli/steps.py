@@ -13,16 +13,19 @@ import termios
 
 from kernelkit.cli import jsontext
 from kernelkit.cli.connect import run_host
-from kernelkit.cli.http import ApiError, ConnectionLost
+from kernelkit.cli.http import ApiError
 from kernelkit.cli.output import Failure, put
 from kernelkit.cli.record import Colours, Printer
+from kernelkit.cli.terminal import read_line
+from kernelkit.cli.wire import ConnectionLost
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from kernelkit.cli.http import Client, Response, Wire
+    from kernelkit.cli.http import Client
+    from kernelkit.cli.wire import Response, Wire
 
     Step = dict[str, Any]
 
@@ -31,6 +34,7 @@ QUESTION = "  Enter: do it   s: a shell there   c: do all the rest   k: skip it 
 BREATH = 0.3  # seconds in which the last steps of a pull are told
 # A line's end that follows a key at once was typed with it.
 SAME_BREATH = 0.05
+ANSWERS = {"": "next", "n": "next", "c": "continue", "k": "skip", "q": "abort"}
 # Enters those namespaces of process $1 that are not the host's, as far as the container has them already.
 ENTER = """
 flags=
@@ -202,7 +206,7 @@ class Asking:
     def _key(self) -> str:
         """One key of a terminal, or the first letter of a line; the end of input means all the rest."""
         if not os.isatty(self._fd):
-            line = _line(self._fd)
+            line = read_line(self._fd)
             return line.decode("utf-8", "replace").strip()[:1] if line else "c"
         import select  # only whoever steps waits for keys
 
@@ -217,20 +221,6 @@ class Asking:
         finally:
             termios.tcsetattr(self._fd, termios.TCSANOW, before)
         return {"\n": "", "\r": "", "\x04": "c", "": "c"}.get(key, key)
-
-
-ANSWERS = {"": "next", "n": "next", "c": "continue", "k": "skip", "q": "abort"}
-
-
-def _line(fd: int) -> bytes:
-    """A line with its end, read byte by byte: what follows belongs to others."""
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(fd, 1)
-        if not byte:
-            break
-        line += byte
-    return line
 
 
 def _where(step: Step, pid: int) -> str:

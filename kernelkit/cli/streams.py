@@ -13,14 +13,14 @@ import os
 import select
 
 from kernelkit.cli import terminal
-from kernelkit.cli.http import MSG_NOSIGNAL, PIECE
 from kernelkit.cli.output import put
+from kernelkit.cli.wire import MSG_NOSIGNAL, PIECE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kernelkit.cli.http import Wire
+    from kernelkit.cli.wire import Wire
 
 HEAD = 8  # bytes before each frame
 # Signals that are the program's own affair: its children, its pipes, Go's and Python's own use.

@@ -23,6 +23,17 @@ def size(fd: int) -> tuple[int, int]:
     return rows, columns
 
 
+def read_line(fd: int) -> bytes:
+    """A line with its end, read byte by byte: what follows belongs to others; empty at the end."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(fd, 1)
+        if not byte:
+            break
+        line += byte
+    return line
+
+
 class Raw:
     """A terminal in raw mode (termios(3), cfmakeraw) while the context lasts; left as it was, whatever happens.
 

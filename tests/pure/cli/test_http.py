@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kernelkit.cli.http import ApiError, Client, ConnectionLost, query_string, quote
+from kernelkit.cli.http import ApiError, Client, query_string, quote
+from kernelkit.cli.wire import ConnectionLost
 from tests.pure.cli.conftest import Said
 from tests.pure.cli.fake_engine import FakeEngine, chunked
 

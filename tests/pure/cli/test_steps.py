@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from kernelkit.cli.http import ApiError, ConnectionLost, Wire
+from kernelkit.cli.http import ApiError
 from kernelkit.cli.output import Failure
 from kernelkit.cli.record import container_folder, readable
 from kernelkit.cli.steps import Asking, Watcher, converse
+from kernelkit.cli.wire import ConnectionLost, Wire
 
 ID = "d01db81a3f2515252077e929d286beadb15410e080d7d5ccef87114aa5eee2eb"
 FOLDER = f"/var/lib/kernelkit/containers/{ID}"

@@ -18,7 +18,8 @@ def inspect(engine: Engine, container: Container, *, size: bool = False) -> Json
     """Docker's `ContainerInspectResponse`; with `size` also the bytes it has written and those with its image's."""
     c, folder = container, os.fspath(engine.folder(container.id))
     words = [*(c.config.get("Entrypoint") or []), *(c.config.get("Cmd") or [])]
-    logged = (c.host_config.get("LogConfig") or {}).get("Type") != "none"
+    # Where the driver `local` keeps it is nobody's business, says Docker.
+    logged = (c.host_config.get("LogConfig") or {}).get("Type") not in ("none", "local")
     running = [e.id for e in list(engine.executions.values()) if e.container is c and e.exit_code is None]
     found: Json = {
         "Id": c.id,

@@ -1,7 +1,12 @@
-"""What a container has said: its log in Docker's json-file format, read from the newest file backwards or followed."""
+"""What a container has said: its log in Docker's json-file format, read from the newest file backwards or followed.
+
+The driver `local` keeps the same elsewhere: its format is the engine's own business, says Docker.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import os
 import re
@@ -10,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
@@ -68,73 +74,99 @@ class Reader:
     """Reads one container's log once, and what is added to it later, as bytes for the client."""
 
     def __init__(self, engine: Engine, container: Container, wish: Wish) -> None:
-        if (container.host_config.get("LogConfig") or {}).get("Type") == "none":
+        driver = (container.host_config.get("LogConfig") or {}).get("Type") or "json-file"
+        if driver == "none":
             raise Unavailable("configured logging driver does not support reading")
-        self.folder = engine.folder(container.id)
+        self._path = path_of(engine, container, driver)
         self._wish = wish
-        self._identity = (0, 0)  # of the file that is read: rotation puts another one in its place
+        # The file that is read, kept open: rotation puts another one in its place, and may pack this one.
+        self._file: BinaryIO | None = None
         self._offset = 0
         self.over = False  # an entry later than `until` was seen
 
+    @property
+    def folder(self) -> Path:
+        """Where a change tells that there may be more to read."""
+        return self._path.parent
+
     def there(self) -> Iterator[bytes]:
         """What is in the log now."""
-        path = self.folder / "log"
-        try:
-            found = os.stat(path)
-        except FileNotFoundError:
+        if not self._open():
             return
-        self._identity, self._offset = (found.st_dev, found.st_ino), found.st_size
-        lines = self._tail(found.st_size) if self._wish.tail >= 0 else self._whole(found.st_size)
+        lines = self._tail(self._offset) if self._wish.tail >= 0 else self._whole(self._offset)
         for line in lines:
             yield self._said(line)
 
     def added(self) -> Iterator[bytes]:
         """What has been written since the last look."""
-        path = self.folder / "log"
         try:
-            found = os.stat(path)
+            found = os.stat(self._path)
         except FileNotFoundError:
             return
-        if (found.st_dev, found.st_ino) != self._identity:
-            yield from self._rest_of_rotated()
-            self._identity, self._offset = (found.st_dev, found.st_ino), 0
+        if self._file and not os.path.samestat(found, os.fstat(self._file.fileno())):
+            yield from self._rest()
+            self.close()
+        if not self._file:
+            if not self._open():
+                return
+            self._offset = 0
         elif found.st_size < self._offset:
             self._offset = 0  # max-file 1: emptied and begun again
-        for line, end in _lines(path, self._offset, found.st_size):
+        yield from self._rest()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> bool:
+        """Open the present file, its end being where the next look begins; False when there is none."""
+        try:
+            self._file = self._path.open("rb")
+        except FileNotFoundError:
+            return False
+        self._offset = os.fstat(self._file.fileno()).st_size
+        return True
+
+    def _rest(self) -> Iterator[bytes]:
+        """The lines from the last look to the file's end."""
+        assert self._file
+        for line, end in _lines(self._file, self._offset, os.fstat(self._file.fileno()).st_size):
             self._offset = end
             yield self._said(line)
 
-    def _rest_of_rotated(self) -> Iterator[bytes]:
-        """The lines that came between the last look and the rotation."""
-        older = self.folder / "log.1"
-        try:
-            found = os.stat(older)
-        except FileNotFoundError:
-            return
-        if (found.st_dev, found.st_ino) == self._identity:
-            for line, _ in _lines(older, self._offset, found.st_size):
-                yield self._said(line)
-
     def _whole(self, size: int) -> Iterator[bytes]:
         for path in self._rotated():
-            for line, _ in _lines(path, 0, os.stat(path).st_size):
-                yield line
-        for line, _ in _lines(self.folder / "log", 0, size):
+            yield from _whole_file(path)
+        assert self._file
+        for line, _ in _lines(self._file, 0, size):
             yield line
 
     def _tail(self, size: int) -> Iterator[bytes]:
         """The last entries, found from the end."""
         wanted, found = self._wish.tail, deque[bytes]()
-        files = [(self.folder / "log", size), *((path, os.stat(path).st_size) for path in reversed(self._rotated()))]
-        for path, length in files:
-            if len(found) < wanted:
-                found.extendleft(_backwards(path, length, wanted - len(found)))
+        found.extendleft(_backwards(self._path, size, wanted))
+        for path in reversed(self._rotated()):
+            missing = wanted - len(found)
+            if missing <= 0:
+                break
+            if path.suffix == ".gz":
+                # Of what is packed the end is only found by going through all of it.
+                found.extendleft(reversed(deque(_whole_file(path), missing)))
+            else:
+                found.extendleft(_backwards(path, os.stat(path).st_size, missing))
         yield from found
 
     def _rotated(self) -> list[Path]:
         """The files before the present one, the oldest first."""
-        numbered = [path for path in self.folder.glob("log.*") if path.suffix[1:].isdigit()]
-        return sorted(numbered, key=lambda path: int(path.suffix[1:]), reverse=True)
+        numbered: dict[int, Path] = {}
+        for path in self._path.parent.glob(f"{self._path.name}.*"):
+            number = path.name.removeprefix(f"{self._path.name}.").removesuffix(".gz")
+            if number.isdigit():
+                # While one is being packed it is there twice for a moment.
+                numbered[int(number)] = min(path, numbered.get(int(number), path), key=lambda each: len(each.name))
+        return [numbered[number] for number in sorted(numbered, reverse=True)]
 
     def _said(self, line: bytes) -> bytes:
         """One entry as the client gets it; nothing for one that it does not want."""
@@ -163,16 +195,28 @@ def _details(attributes: dict[str, str]) -> bytes:
     return ",".join(f"{key}={value}" for key, value in sorted(attributes.items())).encode()
 
 
-def _lines(path: Path, start: int, end: int) -> Iterator[tuple[bytes, int]]:
+def path_of(engine: Engine, container: Container, driver: str) -> Path:
+    """The file that a container's log goes to."""
+    folder = engine.folder(container.id)
+    return folder / "local-logs" / "container.log" if driver == "local" else folder / "log"
+
+
+def _whole_file(path: Path) -> Iterator[bytes]:
+    """The lines of a rotated file, which may just have become older still, or gone."""
+    unpacked = gzip.open if path.suffix == ".gz" else open
+    with contextlib.suppress(FileNotFoundError, EOFError), unpacked(path, "rb") as file:
+        yield from file
+
+
+def _lines(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
     """The whole lines between two offsets, each with the offset after it."""
-    with path.open("rb") as file:
-        file.seek(start)
-        while start < end:
-            line = file.readline()
-            if not line.endswith(b"\n"):
-                return
-            start += len(line)
-            yield line, start
+    file.seek(start)
+    while start < end:
+        line = file.readline()
+        if not line.endswith(b"\n"):
+            return
+        start += len(line)
+        yield line, start
 
 
 def _backwards(path: Path, size: int, most: int) -> Iterator[bytes]:

@@ -21,12 +21,12 @@ from typing import Any
 from kernelkit.container import plan, seccomp_profile, spec
 from kernelkit.container.nat import Publication
 from kernelkit.container.overlay import Stack
-from kernelkit.engine import endpoints, facts, finish, health, logs, omit, volumes
+from kernelkit.engine import endpoints, facts, finish, health, logopts, omit, volumes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.engine.records import Record
 from kernelkit.errors import Conflict, NotModified, OperationFailed
-from kernelkit.host.channel import Bye, Failed, Job, LogSettings, Signal, Started, pack
+from kernelkit.host.channel import Bye, Failed, Job, Signal, Started, pack
 from kernelkit.trace import Ledger, Operation, Stage, Step, Trace, explain
 
 Gate = Callable[[int], bool]
@@ -192,7 +192,6 @@ def _job(
     around = len(shim) == 3
     fork_seq = len(here) + 1
     config, host = container.config, container.host_config
-    log = host.get("LogConfig") or {}
     job = Job(
         exec_seq=fork_seq + len(shim) + len(by["container"]),
         clone=shim[1] if around else shim[0],
@@ -204,18 +203,9 @@ def _job(
         stdin=bool(config.get("OpenStdin")),
         stdin_once=bool(config.get("StdinOnce")),
         host_sockets=plan.host_sockets(inputs),
-        log=None if log.get("Type") == "none" else _log(engine, container, log.get("Config") or {}),
+        log=logopts.settings(engine, container, host.get("LogConfig") or {}),
     )
     return job, here, by["container"]
-
-
-def _log(engine: Engine, container: Container, options: dict[str, str]) -> LogSettings:
-    sizes = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    text = options.get("max-size", "").lower().removesuffix("b")
-    size = int(float(text[:-1]) * sizes[text[-1]]) if text and text[-1] in sizes else int(text or 0)
-    path, kept = os.fspath(engine.folder(container.id) / "log"), int(options.get("max-file", "1"))
-    found = logs.attributes(options, container)
-    return LogSettings(path, size, kept, json.dumps(found, ensure_ascii=False) if found else "")
 
 
 def _files(specification: Json) -> frozenset[str]:

@@ -160,13 +160,14 @@ class Bye:
 class LogSettings:
     """Docker's json-file options: a file of at most `max_size` bytes (0: no limit), `max_file` of them kept.
 
-    `attributes`, a JSON object as text, goes with each entry.
+    `attributes`, a JSON object as text, goes with each entry; with `compress` all files but the newest are packed.
     """
 
     path: str
     max_size: int = 0
     max_file: int = 1
     attributes: str = ""
+    compress: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
-"""A container's log, in Docker's json-file format: one JSON object a line, rotated by size."""
+"""A container's log, in Docker's json-file format: one JSON object a line, rotated by size, the older files packed."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
+import zlib
 
 from kernelkit.host.channel import LogSettings
 
 LONGEST = 16384  # Docker splits lines longer than this into several entries
+GZIP = 31  # zlib's manual, deflateInit2: a window of 15 bits, and 16 for gzip's header
+PIECE = 1 << 20  # bytes of a rotated file that are packed at once
 
 
 def timestamp(seconds: float) -> str:
@@ -73,14 +77,41 @@ class Log:
     def _rotate(self) -> None:
         os.close(self._file)
         path, kept = self._settings.path, self._settings.max_file
-        for number in range(kept - 1, 0, -1):
-            older = f"{path}.{number}"
-            newer = f"{path}.{number - 1}" if number > 1 else path
-            if os.path.exists(newer):
-                os.replace(newer, older)
+        if kept > 1:
+            for ending in ("", ".gz"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{path}.{kept - 1}{ending}")
+                for number in range(kept - 1, 1, -1):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rename(f"{path}.{number - 1}{ending}", f"{path}.{number}{ending}")
+            os.rename(path, f"{path}.1")
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_TRUNC
         self._file = os.open(path, flags, 0o640)
         self._size = 0
+        if kept > 1 and self._settings.compress:
+            with contextlib.suppress(OSError):  # on a full disk the file stays as it is
+                squeeze(f"{path}.1")
+
+
+def squeeze(path: str) -> None:
+    """Put a gzip file, its name ending in `.gz`, in the place of a file."""
+    packed, unfinished = f"{path}.gz", f"{path}.tmp"
+    try:
+        with open(path, "rb") as plain, open(unfinished, "wb", opener=_as_log) as file:
+            press = zlib.compressobj(1, wbits=GZIP)
+            while piece := plain.read(PIECE):
+                file.write(press.compress(piece))
+            file.write(press.flush())
+        os.rename(unfinished, packed)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise
+    os.unlink(path)
+
+
+def _as_log(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)
 
 
 def _entry(stream: str, line: bytes, now: str, extra: str) -> bytes:

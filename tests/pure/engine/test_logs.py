@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,6 +92,51 @@ def test_what_is_added_comes_once_even_when_the_file_is_rotated(reader: Any, tmp
     log.write_text(entry("4\n"))
     assert said(following.added()) == "3\n4\n"
     assert said(following.added()) == ""
+
+
+def test_packed_files_are_read_like_the_others(reader: Any, tmp_path: Path) -> None:
+    (tmp_path / "log.2.gz").write_bytes(gzip.compress((entry("1\n") + entry("2\n")).encode()))
+    (tmp_path / "log.1.gz").write_bytes(gzip.compress((entry("3\n") + entry("4\n")).encode()))
+    (tmp_path / "log.1.tmp").write_bytes(b"half packed")
+    (tmp_path / "log").write_text(entry("5\n"))
+
+    assert said(reader().there()) == "1\n2\n3\n4\n5\n"
+    assert said(reader(tail=2).there()) == "4\n5\n"
+    assert said(reader(tail=4).there()) == "2\n3\n4\n5\n"
+    assert said(reader(tail=99).there()) == "1\n2\n3\n4\n5\n"
+
+
+def test_a_file_that_is_just_being_packed_is_read_once(reader: Any, tmp_path: Path) -> None:
+    (tmp_path / "log.1").write_text(entry("1\n"))
+    (tmp_path / "log.1.gz").write_bytes(gzip.compress(entry("1\n").encode()))
+    (tmp_path / "log").write_text(entry("2\n"))
+
+    assert said(reader().there()) == "1\n2\n"
+
+
+def test_what_came_before_a_file_was_packed_is_not_lost(reader: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(entry("1\n"))
+    following = reader()
+    assert said(following.there()) == "1\n"
+    with log.open("a") as file:
+        file.write(entry("2\n"))
+    (tmp_path / "log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    log.write_text(entry("3\n"))
+
+    assert said(following.added()) == "2\n3\n"
+
+
+def test_the_local_driver_has_a_place_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "local-logs").mkdir()
+    (tmp_path / "local-logs" / "container.log").write_text(entry("1\n"))
+    engine = cast(Engine, SimpleNamespace(folder=lambda _: tmp_path))
+    container = cast(Container, SimpleNamespace(id="1", host_config={"LogConfig": {"Type": "local"}}))
+    local = Reader(engine, container, Wish(framed=False))
+
+    assert local.folder == tmp_path / "local-logs"
+    assert said(local.there()) == "1\n"
 
 
 def test_half_a_line_is_no_entry(reader: Any, tmp_path: Path) -> None:

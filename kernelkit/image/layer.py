@@ -20,9 +20,10 @@ from typing import Any
 from kernelkit.image.inflate import PIECE, inflate
 from kernelkit.image.manifest import LAYER, Descriptor
 from kernelkit.image.press import Press
+from kernelkit.kernel.extract import Tree
 from kernelkit.kernel.paths import openat2
 from kernelkit.kernel.tar import Entry, Stream
-from kernelkit.kernel.untar import Limits, Tree, untar
+from kernelkit.kernel.untar import Limits, untar
 from kernelkit.kernel.words import join
 
 WHITEOUT = b".wh."

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import InitVar, dataclass
 from typing import Any
 
+from kernelkit.kernel.extract import Tree
 from kernelkit.kernel.tar import Entry, Stream
-from kernelkit.kernel.untar import Tree, Written, unpack
+from kernelkit.kernel.untar import Written, unpack
 from kernelkit.kernel.words import join
 
 

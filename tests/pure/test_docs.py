@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +70,16 @@ def undocumented(tree: ast.Module, path: Path) -> Iterator[str]:
                     overridden = any(ast.unparse(d).endswith((".setter", "override")) for d in member.decorator_list)
                     if not ast.get_docstring(member) and member.name not in OF_OPERATIONS and not overridden:
                         yield f"{node.name}.{member.name}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if "    >>> " in path.read_text()], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_what_an_example_shows_is_what_it_does(path: Path) -> None:
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    ran = doctest.testmod(module)
+    assert ran.attempted
+    assert not ran.failed
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -30,8 +30,8 @@ ABOUT = {
     "nat": "NAT is set",
     "exec": "the program is executed",
 }
-# A container that publishes nothing needs no step of its own here, and a reader looks for one.
-WITHOUT_NAT = "  nothing to do: no port is published; what it sends out is masqueraded since the host was booted"
+# A container of an internal network needs no step of its own here, and a reader looks for one.
+WITHOUT_NAT = "  nothing to do: no port is published, and its networks let nothing out"
 TAKING_BACK = ("Remove", "Delete")  # how operations are called that belong to an end
 LONGEST_WORD = 600  # characters; only a filter in base64 is longer, and nobody reads that
 ID_LENGTH, HEXADECIMAL = 64, frozenset("0123456789abcdef")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Step = dict[str, Any]
     Sight = Callable[["Eyes"], str]
 
+LET_OUT = "masqueraded"  # the set of addresses that go out under the host's
 NAMESPACES = ("mnt", "uts", "ipc", "net", "pid")
 
 
@@ -149,10 +150,13 @@ def translated(eyes: Eyes) -> str:
     line = next((line.strip() for line in table.splitlines() if address and f"{address} . 80" in line), "")
     if not line:
         raise Unseen(f"no map of the table {eyes.table} leads to {address} port 80 (nft list table ip {eyes.table})")
-    if "masquerade" not in table:
-        raise Unseen(f"nothing in the table {eyes.table} masquerades what the container sends out")
+    if f"saddr @{LET_OUT}" not in table or "masquerade" not in table:
+        raise Unseen(f"nothing in the table {eyes.table} masquerades what those in the set {LET_OUT} send out")
+    let_out = eyes.tool("nft", "list", "set", "ip", eyes.table, LET_OUT).partition("elements")[2]
+    if address not in let_out.replace(",", " ").split():
+        raise Unseen(f"{address} is not in the set {LET_OUT} (nft list set ip {eyes.table} {LET_OUT})")
     element = next((part for part in line.replace("elements = {", "").split(",") if address in part), line)
-    return f"nft: {element.strip(' }')}; what it sends out is masqueraded"
+    return f"nft: {element.strip(' }')}; {address} is in the set {LET_OUT}: it goes out under the host's address"
 
 
 def executed(eyes: Eyes) -> str:

@@ -76,8 +76,8 @@ STEPS: dict[str, tuple[str, str, Sight]] = {
     ),
     "nat": (
         "NAT is set",
-        "Nobody outside knows the container's address. A rule rewrites the source of what it sends, and an\n"
-        "element of a map leads a published port of the host to port 80 inside.",
+        "Nobody outside knows the container's address. It becomes an element of a set: a rule rewrites the source\n"
+        "of what those in it send out. An element of a map leads a published port of the host to port 80 inside.",
         translated,
     ),
     "exec": (

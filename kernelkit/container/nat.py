@@ -1,7 +1,7 @@
 """The host's rules: what leaves a bridge is given the host's address, what comes for a published port is led inside.
 
     prerouting, output    a packet for this host, to a port that is in a map     → the container's address and port
-    postrouting           a packet from a container that leaves its bridge       → the host's address
+    postrouting           a packet from an address in a set that leaves its bridge    → the host's address
     forward               bridges are kept apart; only published ports can be reached from outside
 
 Everything that comes and goes is an element of a map or set; the rules never change.
@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kernelkit.kernel.nft import AddMapElement, DeleteMapElement, RunNft
+from kernelkit.kernel.nft import AddMapElement, AddSetElement, DeleteMapElement, DeleteSetElement, RunNft
 from kernelkit.trace import Operation
 
 TABLE = "kernelkit"
+MASQUERADED = "masqueraded"  # the set of addresses that are let out
 ANYWHERE = ("", "0.0.0.0")
 PROTOCOLS = ("tcp", "udp")
 
@@ -33,6 +34,7 @@ table ip {table} {{
     set internal {{ type ifname; }}
     set same {{ type ifname . ifname; }}
     set subnets {{ type ipv4_addr; flags interval; }}
+    set masqueraded {{ type ipv4_addr; }}
 
     chain published {{
         dnat ip to ip daddr . tcp dport map @tcp_at
@@ -50,7 +52,7 @@ table ip {table} {{
     }}
     chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
-        ip saddr @subnets oifname != @bridges masquerade
+        ip saddr @subnets ip saddr @masqueraded oifname != @bridges masquerade
         ip saddr 127.0.0.0/8 oifname @bridges masquerade
         ip saddr @subnets oifname @bridges ct status dnat masquerade
     }}
@@ -96,7 +98,7 @@ def remove_table(name: str = TABLE, where: str = "") -> list[Operation]:
 def masquerade(
     subnet: str, bridge: str, table: str = TABLE, where: str = "", *, internal: bool = False
 ) -> list[Operation]:
-    """A bridge under these rules, its network let out under the host's address; an internal one is not let out."""
+    """A bridge under these rules, whose addresses can be let out; those of an internal one cannot."""
     return [RunNft(_elements("add", subnet, bridge, table, internal=internal), where=where)]
 
 
@@ -105,6 +107,16 @@ def unmasquerade(
 ) -> list[Operation]:
     """The bridge no longer under these rules."""
     return [RunNft(_elements("delete", subnet, bridge, table, internal=internal), where=where)]
+
+
+def let_out(addresses: Sequence[str], table: str = TABLE, where: str = "host") -> list[Operation]:
+    """What these addresses send out of their bridge goes under the host's: one element of a set each."""
+    return [AddSetElement(table, MASQUERADED, address, where=where) for address in addresses]
+
+
+def keep_in(addresses: Sequence[str], table: str = TABLE, where: str = "host") -> list[Operation]:
+    """What these addresses send out goes under their own again, which nobody outside knows the way back to."""
+    return [DeleteSetElement(table, MASQUERADED, address, where=where) for address in addresses]
 
 
 def publish(publications: Sequence[Publication], table: str = "", where: str = "host") -> list[Operation]:

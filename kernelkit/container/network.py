@@ -48,6 +48,7 @@ class Endpoint:
     ipv6: bool = False  # whether IPv6 stays switched on, as it does when there is an address
     container: str = ""  # whose it is, for whoever answers its questions
     names: str = ""  # where he listens, if names can be asked for in this network
+    table: str = ""  # of the host's rules, which let the address out under the host's own; empty where none do
 
 
 def interface(endpoint: Endpoint, netns: str = "self") -> list[Operation]:

@@ -5,7 +5,7 @@
     rw-layer    the layers stacked, a writable sheet on top; what belongs into the tree mounted into it
     interface   a cable from the bridge to the container
     ip          its address and routes
-    nat         the published ports
+    nat         its address let out, the published ports led in
     exec        the new root entered, rights given up, the program executed
 
 From the clone on, one process performs everything, in this order.  It stands in the container's namespaces from its
@@ -90,10 +90,15 @@ def usual_clone(layout: Layout) -> Operation | None:
     return None if born_elsewhere else Clone(tuple(kind for kind in KINDS.values() if kind != "user"))
 
 
-def stop(layout: Layout, cgroup_path: str, publications: Sequence[Publication]) -> list[Stage]:
-    """What is left to undo when the last process has gone: the kernel has thrown away its mounts, links and routes."""
+def stop(
+    layout: Layout, cgroup_path: str, publications: Sequence[Publication], addresses: Sequence[str], table: str
+) -> list[Stage]:
+    """What is left to undo when the last process has gone: the kernel has thrown away its mounts, links and routes.
+
+    `addresses` are those that the `table` of rules lets out.
+    """
     return [
-        Stage("nat", "engine", "host", tuple(nat.unpublish(publications))),
+        Stage("nat", "engine", "host", (*nat.unpublish(publications), *nat.keep_in(addresses, table))),
         Stage("create", "engine", "host", tuple(cgroup.teardown(layout, cgroup_path))),
     ]
 
@@ -160,10 +165,11 @@ def _network(inputs: Inputs) -> list[Stage]:
     if not any(n["type"] == "network" and "path" not in n for n in inputs.spec["linux"]["namespaces"]):
         return []
     interfaces = [op for endpoint in inputs.endpoints for op in network.interface(endpoint)]
+    let_out = [op for e in inputs.endpoints if e.table for op in nat.let_out([e.address.partition("/")[0]], e.table)]
     return [
         Stage("interface", "container", "host", tuple(interfaces)),
         Stage("ip", "container", "container", tuple(network.addresses(inputs.endpoints))),
-        Stage("nat", "container", "host", tuple(nat.publish(inputs.publications))),
+        Stage("nat", "container", "host", (*let_out, *nat.publish(inputs.publications))),
     ]
 
 

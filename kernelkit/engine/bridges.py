@@ -31,6 +31,11 @@ def prepare(engine: Engine) -> None:
     _perform(engine, plan)
 
 
+def let_out(engine: Engine, addresses: Sequence[str]) -> None:
+    """Have these addresses let out; OperationFailed when the kernel refuses."""
+    _perform(engine, nat.let_out(addresses, engine.host.table))
+
+
 def build(engine: Engine, made: Network) -> None:
     """Make one network's bridge and rules; OperationFailed when the kernel refuses."""
     _perform(engine, [*_make(engine, made), *_rules(engine, made)])
@@ -60,6 +65,11 @@ def foreign(engine: Engine, *mine: Network) -> list[str]:
 def mtu(found: Network) -> int:
     """How many bytes its links carry at once; 0 where nothing was asked for."""
     return 0 if found.predefined else int(found.options.get(MTU) or 0)
+
+
+def lets_out(found: Network) -> bool:
+    """Whether what its containers send out goes under the host's address."""
+    return found.driver == "bridge" and not found.internal and _masqueraded(found)
 
 
 def _bridged(engine: Engine) -> list[Network]:

@@ -83,6 +83,13 @@ def published(engine: Engine, container: Container) -> tuple[Publication, ...]:
     )
 
 
+def let_out(engine: Engine, container: Container) -> tuple[str, ...]:
+    """The container's addresses that go out under the host's, as noted in its settings."""
+    open_ones = {network.name for network in engine.state.networks() if bridges.lets_out(network)}
+    named = ((name, settings.get("IPAddress")) for name, settings in container.networks.items())
+    return tuple(address for name, address in named if address and name in open_ones)
+
+
 def release(engine: Engine, container: Container) -> tuple[Publication, ...]:
     """Give back all addresses and ports; what was published. To be called when the rules are gone, or never were."""
     before = published(engine, container)
@@ -214,6 +221,7 @@ def _lease(engine: Engine, container: Container, network: Network, settings: Jso
         ipv6=_wants_ipv6(container),
         container=container.id,
         names="" if network.predefined else engine.resolver.address,
+        table=engine.host.table if bridges.lets_out(network) else "",
     )
 
 

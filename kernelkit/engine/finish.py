@@ -39,7 +39,13 @@ def undo(engine: Engine, container: Container) -> None:
     """Take back what the kernel does not throw away with the container's namespaces."""
     published = endpoints.published(engine, container)
     outside = Stage("nat", "engine", "machine", tuple(engine.uplink.unpublish(published)))
-    inside = plan.stop(engine.layout, engine.cgroup_path(container.id), engine.uplink.inner(published))
+    inside = plan.stop(
+        engine.layout,
+        engine.cgroup_path(container.id),
+        engine.uplink.inner(published),
+        endpoints.let_out(engine, container),
+        engine.host.table,
+    )
     trace = Trace()
     for stage in (outside, *inside):
         for operation in stage.operations:

@@ -14,7 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from kernelkit.engine import bridges, endpoints, subnets
+from kernelkit.container import nat
+from kernelkit.engine import bridges, endpoints, finish, subnets
 from kernelkit.engine.bridges import BRIDGE, MASQUERADE, MTU
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.listing import check_filters, is_true, labels_match
@@ -22,6 +23,7 @@ from kernelkit.engine.model import Container, Network, new_id, now
 from kernelkit.engine.resolver import Resolver
 from kernelkit.engine.when import moment, parse
 from kernelkit.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from kernelkit.kernel import nft_show
 
 NAME = f"{BRIDGE}.name"
 DEFAULT_OPTIONS = {
@@ -54,7 +56,10 @@ def prepare(engine: Engine) -> None:
     engine.resolver = Resolver(engine)
     _predefine(engine)
     _forget_what_ended(engine)
+    is_new = not nft_show.has_set(engine.host.table, nat.MASQUERADED, "host")
     bridges.prepare(engine)
+    if is_new:  # an earlier version of us knew no such set, and let out whoever was in a network
+        bridges.let_out(engine, [a for c in engine.state.containers() for a in endpoints.let_out(engine, c)])
 
 
 def create(engine: Engine, body: Json) -> Network:
@@ -203,7 +208,7 @@ def _forget_what_ended(engine: Engine) -> None:
         held = engine.state.ports(container.id)
         if not container.state.running:
             if held or any(settings.get("EndpointID") for settings in container.networks.values()):
-                endpoints.release(engine, container)
+                finish.undo(engine, container)
         else:
             try:
                 engine.uplink.take(held)

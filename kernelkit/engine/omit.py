@@ -10,7 +10,7 @@ from kernelkit.trace import number as numbered
 
 LEFT_OUT = "left out"
 # Why a stage can have nothing in it.
-EMPTY = {"nat": "no port is published, and its network is masqueraded since the host was booted"}
+EMPTY = {"nat": "no port is published, and its networks let nothing out"}
 NEEDED = ("Fork", "Clone")  # they make the processes that perform the rest
 
 
@@ -55,11 +55,7 @@ def _check(names: frozenset[str], operations: set[str], stages: set[str]) -> Non
         if name in NEEDED:
             raise InvalidRequest(f"'{name}' cannot be left out: it makes the process that performs the rest")
         if name in STAGES and name not in stages:
-            why = (
-                "no port is published, and its network is masqueraded since the host was booted"
-                if name == "nat"
-                else ""
-            )
+            why = EMPTY.get(name, "")
             raise InvalidRequest(f"there is nothing to leave out of the stage '{name}' of this start", why)
         if name not in operations and name not in stages:
             known = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kernelkit.container import nat, network
-from kernelkit.engine import create, endpoints, etc, ports
+from kernelkit.engine import bridges, create, endpoints, etc, ports
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, Network
 from kernelkit.errors import Conflict, Forbidden, OperationFailed
@@ -87,6 +87,8 @@ def _plug(engine: Engine, container: Container, wanted: Network, trace: Trace) -
     assert endpoint
     _perform(trace, "interface", network.interface(endpoint, inside))
     _perform(trace, "ip", network.attach(endpoint, inside))
+    if endpoint.table:
+        _perform(trace, "nat", nat.let_out([container.networks[wanted.name]["IPAddress"]], endpoint.table))
     if endpoint.gateway and not gate:
         _perform(trace, "ip", [AddRoute("default", endpoint.gateway, where=inside)])
         if not container.ports:  # else they have been held all the time, from an earlier way out on
@@ -110,6 +112,8 @@ def _unplug(engine: Engine, container: Container, gone: Network, trace: Trace) -
     published = endpoints.published(engine, container) if was_gate else ()
     _attempt(engine, trace, "nat", engine.uplink.unpublish(published), "machine")
     _attempt(engine, trace, "nat", nat.unpublish(engine.uplink.inner(published)))
+    if address and bridges.lets_out(gone):
+        _attempt(engine, trace, "nat", nat.keep_in([address], engine.host.table))
     _attempt(engine, trace, "interface", [DeleteLink(endpoints.cable_of(settings), where="host")])
     engine.state.release_address(gone.id, container.id)
     endpoints.leave(engine, container, gone.name)

@@ -22,6 +22,7 @@ from pathlib import Path
 from kernelkit.container import plan  # noqa: F401  for its operations: a shim must not have to import them
 from kernelkit.host import shim
 from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Prepare, Start
+from kernelkit.kernel.netlink import open_shared_socket
 
 POLITE = 0.005  # seconds before a shim is prepared: the container that has just been started goes first
 RESPAWN_PAUSE = 0.2  # seconds between an engine's end and the next one's start
@@ -45,6 +46,7 @@ class Init:
 
     def run(self) -> None:
         """Fork, collect, until told to stop (SIGTERM) or the engine leaves on purpose (exit code 0)."""
+        open_shared_socket()
         wake_read, wake_write = socket.socketpair()
         wake_write.setblocking(False)
         signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)

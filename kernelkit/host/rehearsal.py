@@ -27,6 +27,7 @@ from kernelkit.kernel.mount import (
     SetPropagation,
     Unmount,
 )
+from kernelkit.kernel.nft import AddSetElement
 from kernelkit.kernel.process import Clone
 from kernelkit.kernel.seccomp import LoadSeccomp
 from kernelkit.trace import Ledger, Operation
@@ -38,8 +39,8 @@ NOBODY = "no such link"  # nor can a link be called so: its name must not have a
 def plan(where: str) -> list[Operation]:
     """Operations of the kinds that every container's start has, none of which the kernel can carry out.
 
-    `where` is as for the operations of `kernel.ip`. Netfilter is not asked: to refuse takes it ten milliseconds, and
-    everybody else waits meanwhile.
+    `where` is as for the operations of `kernel.ip`. Netfilter is not asked, for the address is none: to refuse takes it
+    ten milliseconds, and everybody else waits meanwhile.
     """
     return [
         JoinCgroup(NOWHERE),
@@ -62,6 +63,7 @@ def plan(where: str) -> list[Operation]:
         SetAddress(NOBODY, "02:42:00:00:00:00"),
         AddAddress(NOBODY, "127.0.0.1/8"),
         AddRoute("default", "127.0.0.1", NOBODY),
+        AddSetElement(NOBODY, NOBODY, NOBODY, where=where),
         PivotRoot(NOWHERE),
         Unmount(NOWHERE),
         ChangeDirectory(NOWHERE),

@@ -53,7 +53,7 @@ from kernelkit.host.channel import (
 from kernelkit.host.log import Log
 from kernelkit.host.rehearsal import rehearse
 from kernelkit.host.streams import Loop, Streams
-from kernelkit.kernel.netlink import HOST_NETFILTER, HOST_ROUTE, NETLINK_NETFILTER, NETLINK_ROUTE
+from kernelkit.kernel.netlink import HOST_NETFILTER, HOST_ROUTE, NETLINK_ROUTE
 from kernelkit.trace import Ledger, Operation, explain
 
 SYNC = 3  # where a child finds the socket to its shim
@@ -267,7 +267,7 @@ class Shim:
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
         (read_in, stdin), (stdout, write_out), (stderr, write_err) = pipes
         # Opened here, a netlink socket goes on speaking to this network namespace from inside the child's own.
-        sockets = [_netlink(NETLINK_ROUTE), _netlink(NETLINK_NETFILTER)] if host_sockets else []
+        sockets = [_netlink(NETLINK_ROUTE), os.dup(HOST_NETFILTER)] if host_sockets else []
         try:
             if around[0]:
                 ledger.perform([around[0]], seq - 1)

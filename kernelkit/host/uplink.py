@@ -25,12 +25,18 @@ from kernelkit.container.nat import Publication
 from kernelkit.errors import Conflict, Unavailable
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.ip import AddAddress, AddRoute, AddVeth, DeleteLink, SetLinkUp
+from kernelkit.kernel.nft import RunNft
 from kernelkit.trace import Operation, Trace
 
 SPACE = ipaddress.ip_network("10.244.0.0/16")  # cables get their addresses here, four each
 INSIDE = "uplink"  # the cable's end in the practice host
 SWITCH = Path("/proc/sys/net/ipv4/ip_forward")
 NOTES = Path("/run/kernelkit-forwarding")  # who needs the switch, and what it was before
+# What has not been given the practice host's address on its way would not get an answer; and it stays where it is.
+HONEST = """\
+add chain ip {table} honest {{ type filter hook prerouting priority raw; }}
+add rule ip {table} honest iifname "{link}" fib saddr . iif oif missing drop
+"""
 
 _ORDER = -1 if sys.byteorder == "little" else 1
 
@@ -58,6 +64,8 @@ class Cable:
             WriteFile(f"/proc/sys/net/ipv4/conf/{self.link}/route_localnet", "1"),
             *nat.table(self.table),
             *nat.masquerade(network, self.link, table=self.table),
+            *nat.let_out([self.inner], self.table, where=""),
+            RunNft(HONEST.format(table=self.table, link=self.link)),
         ]
 
     def inside(self) -> list[Operation]:

@@ -9,6 +9,7 @@ That is how a container's first process, standing in its own, makes a cable on t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -108,6 +109,15 @@ def connect(protocol: int, pid: int = 0) -> int:
     return made.detach()
 
 
+def open_shared_socket() -> None:
+    """Have this process, and all that will be forked from it, find one netfilter socket at `HOST_NETFILTER`.
+
+    See `open_machine_socket` for why it stays open. Processes take turns, see `connection`.
+    """
+    _place(HOST_NETFILTER, NETLINK_NETFILTER)
+    os.set_blocking(HOST_NETFILTER, False)  # the kernel has answered when a request is sent: netlink(7)
+
+
 def open_host_sockets() -> None:
     """Have this process find, at `HOST_ROUTE` and `HOST_NETFILTER`, sockets of the network namespace it is in now."""
     for descriptor, protocol in ((HOST_ROUTE, NETLINK_ROUTE), (HOST_NETFILTER, NETLINK_NETFILTER)):
@@ -132,7 +142,7 @@ def namespace(fd: int) -> int:
 def connection(protocol: int, descriptor: int = -1, pid: int = 0) -> Iterator[int]:
     """A new socket, as `connect` makes it, for the length of the block; or that descriptor, for this thread alone."""
     if descriptor >= 0:
-        with _sharing:
+        with _sharing, _alone(descriptor, protocol):
             yield descriptor
         return
     made = connect(protocol, pid)
@@ -140,6 +150,25 @@ def connection(protocol: int, descriptor: int = -1, pid: int = 0) -> Iterator[in
         yield made
     finally:
         os.close(made)
+
+
+@contextmanager
+def _alone(descriptor: int, protocol: int) -> Iterator[None]:
+    """No other process that has this socket from the same parent uses it meanwhile; what was left in it is dropped.
+
+    The lock is this process's: the kernel takes it back however the process ends, fcntl(2).
+    """
+    if protocol != NETLINK_NETFILTER or os.get_blocking(descriptor):
+        yield
+        return
+    fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.read(descriptor, _BUFFER)  # the answer to somebody who was killed before reading it
+        yield
+    finally:
+        fcntl.lockf(descriptor, fcntl.LOCK_UN)
 
 
 def send(fd: int, messages: Sequence[Message]) -> list[OSError | None]:

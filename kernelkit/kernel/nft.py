@@ -1,7 +1,8 @@
 """What nft(8) does: a packet filter's rules from a script, elements of its maps and sets by messages of our own.
 
-A published port is one element of a map, so publishing is one message and costs 20 microseconds; a run of `nft` takes
-several milliseconds and is for what happens once, at the boot of a host or with a new network.
+An address that is let out is one element of a set, a published port one of a map, so each is one message and costs 20
+microseconds; a run of `nft` takes several milliseconds and is for what happens once, at the boot of a host or with a
+new network.
 """
 
 from __future__ import annotations
@@ -87,16 +88,12 @@ class RunNft:
 
 @dataclass(frozen=True)
 class _Element(ABC):
-    """What adding and deleting an element of a map have in common.
+    """What adding and deleting an element have in common.
 
-    `key` and `value` are as nft(8) writes them: numbers of ports and IPv4 addresses, joined by ` . `; `where` is as for
-    `RunNft`.
+    `key` is as nft(8) writes it: numbers of ports and IPv4 addresses, joined by ` . `; `where` is as for `RunNft`.
     """
 
     table: str
-    map: str
-    key: str
-    value: str
     where: str = field(default="", kw_only=True)
 
     @property
@@ -104,13 +101,91 @@ class _Element(ABC):
         """Neighbours of the same kind and place travel together."""
         return type(self).__name__, self.where
 
+    @property
+    @abstractmethod
+    def place(self) -> tuple[str, str, str]:
+        """The kind of thing that holds it, its name, and the key."""
+
+    @abstractmethod
+    def packed(self) -> bytes:
+        """The element as the attributes of a message."""
+
     @abstractmethod
     def shell(self) -> str:
         """As nft(8) is told it."""
 
 
 @dataclass(frozen=True)
-class AddMapElement(_Element):
+class _SetElement(_Element):
+    set: str
+    key: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """The set and the key."""
+        return "set", self.set, self.key
+
+    def packed(self) -> bytes:
+        """The key."""
+        return _nested(NFTA_SET_ELEM_KEY, self.key)
+
+
+@dataclass(frozen=True)
+class _MapElement(_Element):
+    """An element of a map; `value` is written like a key."""
+
+    map: str
+    key: str
+    value: str
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """The map and the key."""
+        return "map", self.map, self.key
+
+    def packed(self) -> bytes:
+        """The key and the value."""
+        return _nested(NFTA_SET_ELEM_KEY, self.key) + _nested(NFTA_SET_ELEM_DATA, self.value)
+
+
+@dataclass(frozen=True)
+class AddSetElement(_SetElement):
+    """Have `key` in a set of the table; one that is there already stays."""
+
+    def perform(self) -> None:
+        """Send one batch of one message: NFT_MSG_NEWSETELEM."""
+        _raise(self.perform_together([self]))
+
+    @staticmethod
+    def perform_together(operations: Sequence[AddSetElement]) -> list[OSError | None]:
+        """All or none, in one batch; how each one ended."""
+        return _transact(NFT_MSG_NEWSETELEM, NLM_F_CREATE, operations)
+
+    def shell(self) -> str:
+        """As nft(8) is told it."""
+        return join(["nft", f"add element ip {self.table} {self.set} {{ {self.key} }}"])
+
+
+@dataclass(frozen=True)
+class DeleteSetElement(_SetElement):
+    """Have `key` in a set no more; one that is not there is already gone."""
+
+    def perform(self) -> None:
+        """Send one batch of one message: NFT_MSG_DELSETELEM."""
+        _raise(self.perform_together([self]))
+
+    @staticmethod
+    def perform_together(operations: Sequence[DeleteSetElement]) -> list[OSError | None]:
+        """In one batch; when the kernel refuses it because one is gone already, one after another."""
+        return _delete(operations)
+
+    def shell(self) -> str:
+        """As nft(8) is told it."""
+        return join(["nft", f"delete element ip {self.table} {self.set} {{ {self.key} }}"])
+
+
+@dataclass(frozen=True)
+class AddMapElement(_MapElement):
     """Have a map of the table say `value` for `key`; FileExistsError when it says something else already."""
 
     def perform(self) -> None:
@@ -128,7 +203,7 @@ class AddMapElement(_Element):
 
 
 @dataclass(frozen=True)
-class DeleteMapElement(_Element):
+class DeleteMapElement(_MapElement):
     """Have a map say nothing any more for `key`; one that is not there is already gone."""
 
     def perform(self) -> None:
@@ -138,21 +213,25 @@ class DeleteMapElement(_Element):
     @staticmethod
     def perform_together(operations: Sequence[DeleteMapElement]) -> list[OSError | None]:
         """In one batch; when the kernel refuses it because one is gone already, one after another."""
-        ends = _transact(NFT_MSG_DELSETELEM, 0, operations)
-        if len(operations) > 1 and any(ends):
-            ends = [_transact(NFT_MSG_DELSETELEM, 0, [operation])[0] for operation in operations]
-        return [None if error and error.errno == errno.ENOENT else error for error in ends]
+        return _delete(operations)
 
     def shell(self) -> str:
         """As nft(8) is told it."""
         return join(["nft", f"delete element ip {self.table} {self.map} {{ {self.key} : {self.value} }}"])
 
 
+def _delete(operations: Sequence[_Element]) -> list[OSError | None]:
+    ends = _transact(NFT_MSG_DELSETELEM, 0, operations)
+    if len(operations) > 1 and any(ends):
+        ends = [_transact(NFT_MSG_DELSETELEM, 0, [operation])[0] for operation in operations]
+    return [None if error and error.errno == errno.ENOENT else error for error in ends]
+
+
 def _transact(kind: int, flags: int, operations: Sequence[_Element]) -> list[OSError | None]:
     """A batch: begin, a message for each, end. The kernel does all of it or nothing."""
-    messages = [(kind, flags, _body(operation)) for operation in operations]
     ends: list[OSError | None] = []
     with netlink.connection(NETLINK_NETFILTER, DESCRIPTORS[operations[0].where]) as fd:
+        messages = [(kind, flags, _body(operation)) for operation in operations]
         while len(ends) < len(messages) and not any(ends):
             ends += netlink.transact(fd, NFNL_SUBSYS_NFTABLES, messages[len(ends) : len(ends) + AT_ONCE])
     ends += [None] * (len(messages) - len(ends))
@@ -160,15 +239,17 @@ def _transact(kind: int, flags: int, operations: Sequence[_Element]) -> list[OSE
 
 
 def _body(element: _Element) -> bytes:
-    key = attribute(NFTA_SET_ELEM_KEY | NLA_F_NESTED, attribute(NFTA_DATA_VALUE, _packed(element.key)))
-    value = attribute(NFTA_SET_ELEM_DATA | NLA_F_NESTED, attribute(NFTA_DATA_VALUE, _packed(element.value)))
-    elements = attribute(NFTA_LIST_ELEM | NLA_F_NESTED, key + value)
+    elements = attribute(NFTA_LIST_ELEM | NLA_F_NESTED, element.packed())
     return (
         struct.pack("BxH", NFPROTO_IPV4, 0)
         + text(NFTA_SET_ELEM_LIST_TABLE, element.table)
-        + text(NFTA_SET_ELEM_LIST_SET, element.map)
+        + text(NFTA_SET_ELEM_LIST_SET, element.place[1])
         + attribute(NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED, elements)
     )
+
+
+def _nested(kind: int, words: str) -> bytes:
+    return attribute(kind | NLA_F_NESTED, attribute(NFTA_DATA_VALUE, _packed(words)))
 
 
 def _packed(words: str) -> bytes:
@@ -178,7 +259,8 @@ def _packed(words: str) -> bytes:
 
 
 def _explained(error: OSError, element: _Element) -> OSError:
-    return OSError(error.errno, error.strerror, f"{element.key} in map {element.map} of table {element.table}")
+    kind, name, key = element.place
+    return OSError(error.errno, error.strerror, f"{key} in {kind} {name} of table {element.table}")
 
 
 def _raise(ends: Sequence[OSError | None]) -> None:

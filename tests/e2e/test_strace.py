@@ -206,6 +206,8 @@ def expected(steps: Sequence[dict[str, Any]], mounted: set[str], root: str) -> I
             "SetAddress": lambda f: ["RTM_NEWLINK"],
             "AddAddress": lambda f: ["RTM_NEWADDR"],
             "AddRoute": lambda f: ["RTM_NEWROUTE"],
+            "AddSetElement": lambda f: ["NFT_MSG_NEWSETELEM"],
+            "DeleteSetElement": lambda f: ["NFT_MSG_DELSETELEM"],
             "AddMapElement": lambda f: ["NFT_MSG_NEWSETELEM"],
             "DeleteMapElement": lambda f: ["NFT_MSG_DELSETELEM"],
         }

@@ -147,6 +147,7 @@ def build(world: World) -> None:
         perform([AwaitLink(endpoint.cable)])
         # The internal one too: that there is no way out must not depend on the container's own routes.
         perform([AddRoute("default", gateway, where=pid)])
+    perform(nat.let_out([ONE, OTHER]))
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +179,20 @@ def test_what_goes_out_has_the_hosts_address(ask_world: Ask) -> None:
             return world.ask(ONE, OUTSIDE, 80), world.ask(OTHER, OUTSIDE, 53, socket.SOCK_DGRAM)
 
     assert ask_world(story) == (f"{OUTSIDE} {HOST}", f"{OUTSIDE} {HOST}")
+
+
+def test_what_is_not_let_out_keeps_its_address_and_gets_no_answer_without_a_way_back(ask_world: Ask) -> None:
+    def story(world: World) -> Any:
+        with world.listening(OUTSIDE, 80):
+            known = world.ask(TWO, OUTSIDE, 80)
+            world.at(OUTSIDE, lambda: subprocess.run(["ip", "route", "del", "172.16.0.0/12"], check=True).returncode)
+            lost = world.ask(TWO, OUTSIDE, 80)
+            perform(nat.let_out([TWO]))
+            out = world.ask(TWO, OUTSIDE, 80)
+            perform(nat.keep_in([TWO]))
+            return known, lost, out, world.ask(TWO, OUTSIDE, 80), world.ask(TWO, "172.17.0.1", 1)
+
+    assert ask_world(story) == (f"{OUTSIDE} {TWO}", "", f"{OUTSIDE} {HOST}", "", "")
 
 
 def test_neighbours_see_each_other_as_they_are(ask_world: Ask) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,8 +14,8 @@ import pytest
 
 from kernelkit.container import nat
 from kernelkit.container.nat import Publication
-from kernelkit.kernel import libc, netlink, nft
-from kernelkit.kernel.nft import AddMapElement, DeleteMapElement, RunNft
+from kernelkit.kernel import libc, netlink, nft, nft_show
+from kernelkit.kernel.nft import AddMapElement, AddSetElement, DeleteMapElement, DeleteSetElement, RunNft
 from kernelkit.trace import Operation
 from tests.child import in_child
 
@@ -53,9 +54,9 @@ def rules() -> str:
     return subprocess.run(["nft", "-s", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
 
 
-def elements(name: str) -> str:
-    """What one map holds, as nft prints it."""
-    command = ["nft", "list", "map", "ip", TABLE, name]
+def elements(name: str, kind: str = "map") -> str:
+    """What one map or set holds, as nft prints it."""
+    command = ["nft", "list", kind, "ip", TABLE, name]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return " ".join(printed.partition("elements = {")[2].partition("}")[0].split())
 
@@ -73,6 +74,8 @@ ALL: list[Operation] = [
     *nat.unmasquerade("172.19.0.0/24", "br-1"),
     *nat.publish(PUBLISHED),
     *nat.unpublish(PUBLISHED[1:2]),
+    *nat.let_out(["172.17.0.2", "172.17.0.3", "172.18.0.2"]),
+    *nat.keep_in(["172.17.0.3"]),
 ]
 
 
@@ -82,6 +85,7 @@ def test_the_same_typed_into_a_shell_gives_the_same() -> None:
     assert performed == typed
     assert "8080 : 172.17.0.2 . 80" in performed
     assert "127.0.0.1 . 8080 : 172.17.0.4 . 81" in performed
+    assert "elements = { 172.17.0.2, 172.18.0.2 }" in performed
 
 
 def test_the_table_typed_is_the_table_performed() -> None:
@@ -135,6 +139,60 @@ def test_one_that_is_taken_keeps_the_others_out() -> None:
     ends, held = alone(there)
     assert ends == [None, (errno.EEXIST, f"8080 in map tcp_ports of table {TABLE}"), None]
     assert held == "8080 : 172.17.0.2 . 80"
+
+
+def test_a_set_has_an_address_or_has_it_not() -> None:
+    plan = [AddSetElement(TABLE, nat.MASQUERADED, f"172.17.0.{number}") for number in (2, 2, 3)]
+    gone = [DeleteSetElement(TABLE, nat.MASQUERADED, f"172.17.0.{number}") for number in (2, 9)]
+
+    def there() -> Any:
+        added = AddSetElement.perform_together(plan)
+        held = elements(nat.MASQUERADED, "set")
+        return added, held, DeleteSetElement.perform_together(gone), elements(nat.MASQUERADED, "set")
+
+    assert alone(there) == ([None] * 3, "172.17.0.2, 172.17.0.3", [None] * 2, "172.17.0.3")
+
+
+def test_processes_that_share_a_socket_do_not_read_each_others_answers() -> None:
+    """As containers' first processes do; some are killed at any instant, and what they did not read is nobody's."""
+
+    def work(first: int, rounds: int) -> None:
+        for port in range(first, first + rounds):
+            element = AddMapElement(TABLE, "tcp_ports", str(port), "172.17.0.2 . 80", where="host")
+            element.perform()
+            with pytest.raises(FileExistsError, match=f"{port} in map"):
+                element.perform()
+
+    def there() -> Any:
+        netlink.open_shared_socket()
+        pids = []
+        for number in range(1, 9):
+            pid = os.fork()
+            if pid == 0:
+                code = 1
+                try:
+                    work(number * 1000, 10_000 if number > 6 else 100)
+                    code = 0
+                finally:
+                    os._exit(code)
+            pids.append(pid)
+        ends = [os.waitpid(pid, 0)[1] for pid in pids[:6]]
+        for pid in pids[6:]:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        work(100, 10)
+        return ends
+
+    assert alone(there) == [0] * 6
+
+
+def test_whether_there_is_a_set() -> None:
+    asked = [(TABLE, nat.MASQUERADED), (TABLE, "nosuch"), ("nosuch", nat.MASQUERADED)]
+
+    def there() -> list[bool]:
+        return [nft_show.has_set(*each, where) for each in asked for where in ("", "host")]
+
+    assert alone(there) == [True, True, False, False, False, False]
 
 
 def test_more_than_fit_into_one_message_buffer() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from kernelkit.container import nat
 from kernelkit.container.nat import Publication
-from kernelkit.kernel.nft import AddMapElement, DeleteMapElement, RunNft
+from kernelkit.kernel.nft import AddMapElement, AddSetElement, DeleteMapElement, DeleteSetElement, RunNft
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,16 @@ def test_a_publication_knows_its_table_and_can_be_led_through_another() -> None:
     assert there == [AddMapElement("other", "tcp_ports", "1", "10.0.0.2 . 2", where="machine")]
 
 
-def test_a_bridge_is_let_out_under_the_hosts_address() -> None:
+def test_an_address_that_is_let_out_is_an_element_of_a_set() -> None:
+    (added,) = nat.let_out(["172.17.0.2"])
+    assert added == AddSetElement("kernelkit", "masqueraded", "172.17.0.2", where="host")
+    assert added.shell() == "nft 'add element ip kernelkit masqueraded { 172.17.0.2 }'"
+    (deleted,) = nat.keep_in(["172.17.0.2"], "other")
+    assert deleted == DeleteSetElement("other", "masqueraded", "172.17.0.2", where="host")
+    assert deleted.shell() == "nft 'delete element ip other masqueraded { 172.17.0.2 }'"
+
+
+def test_a_bridges_addresses_can_be_let_out() -> None:
     (operation,) = nat.masquerade("172.17.0.0/16", "kk0")
     assert isinstance(operation, RunNft)
     assert operation.script == (
@@ -43,7 +52,7 @@ def test_a_bridge_is_let_out_under_the_hosts_address() -> None:
     )
 
 
-def test_an_internal_network_is_not_let_out() -> None:
+def test_those_of_an_internal_network_cannot() -> None:
     (operation,) = nat.masquerade("172.17.0.0/16", "br-1", internal=True)
     assert isinstance(operation, RunNft)
     assert "subnets" not in operation.script

@@ -128,7 +128,16 @@ def test_an_endpoint_is_noted_as_dockers(engine: Any) -> None:
     }
     cable = f"veth{noted['EndpointID'][:7]}"
     assert held.endpoints == (
-        Endpoint("kk0", cable, "eth0", "02:42:ac:11:00:02", "172.17.0.2/16", "172.17.0.1", container=made.id),
+        Endpoint(
+            "kk0",
+            cable,
+            "eth0",
+            "02:42:ac:11:00:02",
+            "172.17.0.2/16",
+            "172.17.0.1",
+            container=made.id,
+            table="kernelkit",
+        ),
     )
     assert held.etc["hostname"] == "web\n"
     assert held.etc["hosts"].endswith("172.17.0.2\tweb\n")
@@ -149,6 +158,7 @@ def test_released_nothing_is_left_of_it(engine: Any) -> None:
 def test_links_are_numbered_and_names_can_be_asked_for_where_networks_are_user_defined(engine: Any) -> None:
     made = container(engine, "aa", "bridge", "mine", mine={"Aliases": ["alias"]})
     first, second = endpoints.hold(engine, made, FACTS).endpoints
+    assert endpoints.let_out(engine, made) == ("172.17.0.2", "10.9.0.1")
     assert (first.link, first.names, first.mtu) == ("eth0", "", 0)
     assert (second.link, second.names, second.mtu) == ("eth1", "/run/names", 1400)
     assert made.networks["mine"]["DNSNames"] == ["aa", "alias", made.short_id]
@@ -158,6 +168,7 @@ def test_an_internal_network_has_no_way_out_and_publishes_nothing(engine: Any) -
     made = container(engine, "aa", "inside", ports={"80/tcp": [{"HostPort": "8080"}]})
     held = endpoints.hold(engine, made, FACTS)
     assert (held.endpoints[0].gateway, held.publications) == ("", ())
+    assert (held.endpoints[0].table, endpoints.let_out(engine, made)) == ("", ())
 
 
 @pytest.mark.parametrize("mode", ["host", "none"])

@@ -18,18 +18,20 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kernelkit.errors import KernelkitError, Unavailable
 from kernelkit.home import Home
+from kernelkit.host import practice
 from kernelkit.host.channel import OUTSIDE, PROMISED, READY
 from kernelkit.host.init import Init
 from kernelkit.host.practice import IdMap, Practice
 from kernelkit.host.rehearsal import rehearse
-from kernelkit.trace import explain
+from kernelkit.trace import Trace, explain
 
 PATIENCE = 30.0  # seconds for a host to be gone
+INSIST = 0.2  # seconds before it is told again to end
 REHEARSALS = 10  # after so many rounds Python has adapted its code to what it works on: PEP 659
 
 
@@ -43,6 +45,7 @@ def up(home: Home, mode: str, engine: Sequence[str], ids: IdMap | None = None) -
     with _locked(home.run / "boot.lock"):
         if _settled(home):
             return False
+        sweep()
         read, write = os.pipe()
         if os.fork() == 0:
             _keeper(Practice(home, mode, ids), engine, write)
@@ -58,7 +61,7 @@ def _settled(home: Home) -> bool:
     """Whether a host is up; waits for one whose engine is just being started again, or that is on its way down."""
     until = time.monotonic() + PATIENCE
     while not answers(home):
-        if not init_pid(home):
+        if not _is_held(home.run):
             return False
         if time.monotonic() > until:
             raise Unavailable("the engine does not answer", f"see {home.run / 'host.log'}")
@@ -69,20 +72,34 @@ def _settled(home: Home) -> bool:
 def down(home: Home) -> bool:
     """Switch the host off and wait until it is gone; False when it was not running.
 
-    Raises Unavailable when it does not go.
+    What killed hosts have left, of whatever home, is taken back as well. Raises Unavailable when it does not go.
     """
-    pid = init_pid(home)
-    if not pid:
-        return False
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    # The keeper holds the lock for as long as there is something left to take back.
+    was_up = False
     until = time.monotonic() + PATIENCE
-    while init_pid(home):
+    told = 0.0
+    # The keeper holds the lock for as long as there is something left to take back.
+    while _is_held(home.run):
+        was_up = True
+        pid = init_pid(home)
+        if pid and time.monotonic() - told > INSIST:  # one that has just been born does not hear everything
+            told = time.monotonic()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         if time.monotonic() > until:
             raise Unavailable(f"the practice host does not end: process {pid}", f"see {home.run / 'host.log'}")
         time.sleep(0.005)
-    return True
+    sweep()
+    return was_up
+
+
+def sweep() -> None:
+    """Take back what hosts that were killed have left, of whatever home; who may not do that leaves it."""
+    if os.geteuid() != 0:
+        return
+    for claim in practice.sweep(Trace()):
+        run = Path(claim.home) / "run"
+        if run.is_dir() and not _is_held(run):
+            _clear(run)
 
 
 def answers(home: Home) -> bool:
@@ -96,14 +113,20 @@ def answers(home: Home) -> bool:
 
 
 def init_pid(home: Home) -> int:
-    """The pid of the running host's init, on the real machine; 0 when the host is down."""
-    with contextlib.suppress(OSError), (home.run / "host.lock").open() as file:
+    """The pid of the running host's init, on the real machine; 0 when the host is down, or has none yet."""
+    with contextlib.suppress(OSError, ValueError):
+        return int((home.run / "init.pid").read_text()) if _is_held(home.run) else 0
+    return 0
+
+
+def _is_held(run: Path) -> bool:
+    """Whether a host is up, on its way up or on its way down: whether its keeper, its init or a shim lives."""
+    with contextlib.suppress(OSError), (run / "host.lock").open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            with contextlib.suppress(ValueError):
-                return int((home.run / "init.pid").read_text())
-    return 0
+            return True
+    return False
 
 
 def _keeper(host: Practice, engine: Sequence[str], ready: int) -> None:
@@ -125,6 +148,7 @@ def _keeper(host: Practice, engine: Sequence[str], ready: int) -> None:
 def _keep(host: Practice, engine: Sequence[str]) -> None:
     home = host.home
     lock = os.stat(home.run / "host.lock")
+    _clear(home.run)  # an earlier host's, if it was killed: nobody is to take its numbers for ours
     try:
         host.prepare()
         # Each process forked from here on shares this one's memory, as far as neither writes to it. So what all of them
@@ -148,15 +172,27 @@ def _keep(host: Practice, engine: Sequence[str]) -> None:
         os.waitpid(pid, 0)
     finally:
         if _is_still(home.run / "host.lock", lock):
-            for path in (*home.run.glob("*.sock"), *(home.run / "shims").glob("*")):
-                path.unlink(missing_ok=True)
+            _remove(_sockets(home.run))
         try:
             host.take_back()
         finally:
             # Last, for without them nobody waits for us.
             if _is_still(home.run / "host.lock", lock):
-                for name in ("host.json", "init.pid"):
-                    (home.run / name).unlink(missing_ok=True)
+                _clear(home.run)
+
+
+def _clear(run: Path) -> None:
+    """Remove what a host has put there, of one that is no more."""
+    _remove([*_sockets(run), run / "host.json", run / "init.pid"])
+
+
+def _sockets(run: Path) -> list[Path]:
+    return [*run.glob("*.sock"), *(run / "shims").glob("*")]
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _is_still(path: Path, before: os.stat_result) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kernelkit.errors import Unavailable
+from kernelkit.host import claims
 from kernelkit.kernel import nft_show
 from kernelkit.kernel.capability import NAMES, bounding
 from kernelkit.kernel.files import MakeDirectory
@@ -72,7 +73,17 @@ def require() -> None:
 
 def examine() -> list[Finding]:
     """Everything, in the order in which it matters."""
-    return [_python(), _root(), *_features(), *_firewalls(), *_cgroups(), *_capabilities(), *_ids(), *_tools()]
+    return [
+        _python(),
+        _root(),
+        *_features(),
+        *_firewalls(),
+        *_cgroups(),
+        *_capabilities(),
+        *_ids(),
+        *_tools(),
+        *_left(),
+    ]
 
 
 def _python() -> Finding:
@@ -173,6 +184,13 @@ def _ids() -> list[Finding]:
         what = "more than one user inside a practice host of theirs"
         found.append(Finding(f"ranges in {file}", os.path.exists(file), what, "usermod --add-subuids"))
     return found
+
+
+def _left() -> list[Finding]:
+    """What killed hosts have left on the machine; the next one that goes up or down takes it back."""
+    left = claims.left()
+    homes = f"left by a killed one: {', '.join(sorted(claim.home for claim in left))}" if left else ""
+    return [Finding("nothing left by practice hosts", not left, "tidy machine", "kernelkit down", detail=homes)]
 
 
 def _tools() -> list[Finding]:

@@ -23,6 +23,8 @@ from kernelkit.container import plan  # noqa: F401  for its operations: a shim m
 from kernelkit.host import shim
 from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Prepare, Start
 from kernelkit.kernel.netlink import open_shared_socket
+from kernelkit.kernel.process import EndWithParent
+from kernelkit.trace import Trace
 
 POLITE = 0.005  # seconds before a shim is prepared: the container that has just been started goes first
 RESPAWN_PAUSE = 0.2  # seconds between an engine's end and the next one's start
@@ -77,11 +79,19 @@ class Init:
         ours, theirs = Channel.pair()
         pid = os.fork()
         if pid == 0:
-            _be_child()
+            self._be_child()
             _run(lambda: self._become_engine(theirs))
         theirs.close()
         self._engine, self._channel = pid, ours
         self._started_at = time.monotonic()
+
+    def _be_child(self) -> None:
+        """Undo what only process 1 needs; end with it where no kernel sees to that."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        if self._end_all:
+            Trace().perform("boot", EndWithParent(), actor="init")
 
     def _become_engine(self, channel: Channel) -> None:
         os.dup2(channel.fileno(), ENGINE, inheritable=True)
@@ -109,7 +119,7 @@ class Init:
     def _fork_shim(self, message: Start | Prepare, descriptors: list[int]) -> None:
         forked_at = time.time()
         if os.fork() == 0:
-            _be_child()
+            self._be_child()
             os.setsid()
             if self._channel:
                 self._channel.close()
@@ -162,13 +172,6 @@ def _end_descendants() -> None:
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(-1, 0)
-
-
-def _be_child() -> None:
-    """Undo what only process 1 needs."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def _run(work: Callable[[], None]) -> None:

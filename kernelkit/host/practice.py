@@ -17,16 +17,17 @@ import socket
 import time
 from dataclasses import asdict, dataclass
 
-from kernelkit.container import cgroup, nat
+from kernelkit.container import cgroup
 from kernelkit.errors import InvalidRequest, Unavailable
 from kernelkit.home import Home
-from kernelkit.host.uplink import Cable, Forwarding, choose
-from kernelkit.kernel import nft_show
-from kernelkit.kernel.cgroup import InheritCpuset, JoinCgroup, MakeCgroup
+from kernelkit.host import claims
+from kernelkit.host.claims import Claim, Held
+from kernelkit.host.uplink import Cable, choose
+from kernelkit.kernel.cgroup import InheritCpuset, JoinCgroup, KillCgroup, MakeCgroup
 from kernelkit.kernel.files import MakeDirectory, WriteFile
 from kernelkit.kernel.hierarchies import Hierarchy, Layout, read_layout
 from kernelkit.kernel.hostname import SetHostname
-from kernelkit.kernel.ip import DeleteLink, SetLinkUp
+from kernelkit.kernel.ip import SetLinkUp
 from kernelkit.kernel.mount import Mount, SetPropagation
 from kernelkit.kernel.process import BecomeSubreaper, Clone
 from kernelkit.kernel.unshare import MapIds, Unshare
@@ -102,7 +103,7 @@ class Practice:
         self._trace = Trace()
         self._layout = read_layout()
         self._base = f"kernelkit-{home.mark}"
-        self._forwarding = Forwarding(home.mark)
+        self._held: Held | None = None
         self._go: tuple[socket.socket, socket.socket] | None = None
         own = mode == "practice"
         self.facts = Facts(
@@ -114,23 +115,34 @@ class Practice:
         )
 
     def prepare(self) -> None:
-        """Make what must be there before the first process: its cgroups."""
-        self._end_earlier()
+        """Make what must be there before the first process: our claim, then its cgroups.
+
+        Unavailable when an earlier host of this home, which was deleted while that was up, does not go.
+        """
+        self._held = self._claim()
         self._perform(cgroup.prepare(self._layout, self._base))
         if self.mode == "practice":
             self._perform(_inside_cgroups(self._layout, self._base))
             self._go = socket.socketpair()
 
-    def _end_earlier(self) -> None:
-        """End a host whose home was deleted while it was up: nobody could find it since. Its keeper takes it back."""
-        inside = f"{self._base}/{INSIDE}"
-        places = [hierarchy.directory(inside) for hierarchy in _hierarchies(self._layout)]
-        if self.mode != "practice" or not any(os.path.isdir(place) for place in places):
-            return
-        self._perform(cgroup.kill(self._layout, inside))
+    def _claim(self) -> Held:
+        """Note what we are going to make on the real machine, once no other host has a claim on it."""
+        cable = self.facts.cable
+        places = tuple(hierarchy.directory(self._base) for hierarchy in _hierarchies(self._layout))
+        table, link = (cable.table, cable.link) if cable else (self.facts.table, "")
+        claim = Claim(self.home.mark, os.fspath(self.home.path), table, link, places)
         until = time.monotonic() + PATIENCE
-        while any(os.path.isdir(place) for place in places) and time.monotonic() < until:
+        while not (held := claims.hold(claim, self._trace)):
+            if time.monotonic() > until:
+                raise Unavailable(f"an earlier host of {self.home.path} is still there", f"see {claim.path}")
+            # Its home was deleted while it was up, so nobody can find it. With its first process it ends, and its
+            # keeper takes it back.
+            self._perform(
+                [KillCgroup(f"{place}/{INSIDE}") for place in places[:1] if os.path.isdir(f"{place}/{INSIDE}")]
+            )
             time.sleep(0.02)
+            sweep(self._trace)
+        return held
 
     def fork(self) -> int:
         """Make the first process; 0 in it, its pid on the real machine in the keeper."""
@@ -147,7 +159,6 @@ class Practice:
         self.facts.save(self.home)
         if self._ids:
             self._perform([MapIds(pid, self._ids.users, self._ids.groups)])
-        self._forwarding.hold()
         if self.facts.cable:
             self._perform(self.facts.cable.outside(pid))
         save(self._trace.steps, self.home.run / "boot-outside.jsonl")
@@ -160,6 +171,7 @@ class Practice:
             self._perform([BecomeSubreaper()])  # shims and what containers leave behind come to us, as to a process 1
         else:
             assert self._go
+            self._go[0].close()  # or we would wait for ever for a keeper who has been killed
             if not self._go[1].recv(1):
                 raise Unavailable("the practice host was not connected")
             self._perform(_view(self._layout, self._base))
@@ -170,31 +182,36 @@ class Practice:
     def take_back(self) -> None:
         """From outside, when the first process is gone: what the kernel does not throw away by itself.
 
-        Everything is attempted; the first refusal is raised at the end.
+        Everything is attempted; the first refusal is raised at the end, and what was refused stays claimed.
         """
-        refused: list[OSError] = []
-        plan: list[Operation] = []
-        if self.facts.cable:
-            plan += self.facts.cable.removal()
-        else:
-            table = self.facts.table
-            plan += [DeleteLink(bridge) for bridge in nft_show.elements(table, "bridges")]
-            plan += nat.remove_table(table)
-        plan += cgroup.teardown(self._layout, self._base)
-        for operation in plan:
-            try:
-                self._trace.perform("down", operation, actor="keeper")
-            except OSError as error:
-                if error.errno not in GONE:
-                    refused.append(error)
-        self._forwarding.release()
+        if not self._held:
+            return
+        refused = _take_back(self._held.claim, self._trace)
         if refused:
             raise refused[0]
+        self._held.release(self._trace)
 
     def _perform(self, plan: list[Operation]) -> None:
         actor = "keeper" if os.getpid() != 1 else "init"
         for operation in plan:
             self._trace.perform("boot", operation, actor=actor)
+
+
+def sweep(trace: Trace) -> list[Claim]:
+    """Take back what killed hosts have left, of whatever home; their claims. What is refused stays claimed."""
+    return claims.sweep(lambda claim: not _take_back(claim, trace), trace)
+
+
+def _take_back(claim: Claim, trace: Trace) -> list[OSError]:
+    """Attempt all of it; what was refused."""
+    refused: list[OSError] = []
+    for operation in claim.removal():
+        try:
+            trace.perform("down", operation, actor="keeper")
+        except OSError as error:
+            if error.errno not in GONE:
+                refused.append(error)
+    return refused
 
 
 def _hierarchies(layout: Layout) -> list[Hierarchy]:

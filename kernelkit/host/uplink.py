@@ -9,10 +9,7 @@ A published port is led in twice: by the real machine to the practice host, and 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import ipaddress
-import os
 import socket
 import sys
 import threading
@@ -24,14 +21,12 @@ from kernelkit.container import nat
 from kernelkit.container.nat import Publication
 from kernelkit.errors import Conflict, Unavailable
 from kernelkit.kernel.files import WriteFile
-from kernelkit.kernel.ip import AddAddress, AddRoute, AddVeth, DeleteLink, SetLinkUp
+from kernelkit.kernel.ip import AddAddress, AddRoute, AddVeth, SetLinkUp
 from kernelkit.kernel.nft import RunNft
-from kernelkit.trace import Operation, Trace
+from kernelkit.trace import Operation
 
 SPACE = ipaddress.ip_network("10.244.0.0/16")  # cables get their addresses here, four each
 INSIDE = "uplink"  # the cable's end in the practice host
-SWITCH = Path("/proc/sys/net/ipv4/ip_forward")
-NOTES = Path("/run/kernelkit-forwarding")  # who needs the switch, and what it was before
 # What has not been given the practice host's address on its way would not get an answer; and it stays where it is.
 HONEST = """\
 add chain ip {table} honest {{ type filter hook prerouting priority raw; }}
@@ -76,10 +71,6 @@ class Cable:
             AddRoute("default", self.outer, INSIDE),
         ]
 
-    def removal(self) -> list[Operation]:
-        """On the real machine, when the practice host is gone: the kernel would take the cable, but at its leisure."""
-        return [*nat.remove_table(self.table), DeleteLink(self.link)]
-
 
 def choose(mark: str) -> Cable:
     """A cable for the home with this mark: addresses that no route of this machine leads to. Unavailable without."""
@@ -101,51 +92,6 @@ def _routes(text: str) -> Iterator[ipaddress.IPv4Network]:
         destination, mask = (int.from_bytes(bytes.fromhex(fields[i])[::_ORDER], "big") for i in (1, 7))
         if mask:
             yield ipaddress.IPv4Network((destination, mask.bit_count()))
-
-
-class Forwarding:
-    """The machine's switch for passing packets on: on while any home needs it, then as it was before."""
-
-    def __init__(self, mark: str) -> None:
-        self._mine = NOTES / mark
-
-    def hold(self) -> None:
-        """Switch it on, noting what it was."""
-        with _notes():
-            others = [note for note in NOTES.iterdir() if note != self._mine and note.name != "lock"]
-            before = others[0].read_text() if others else SWITCH.read_text().strip()
-            self._mine.write_text(before)
-            if SWITCH.read_text().strip() != "1":
-                Trace().perform("boot", WriteFile(os.fspath(SWITCH), "1"))
-
-    def release(self) -> None:
-        """We need it no more; the last one sets it back."""
-        if not self._mine.exists():
-            return
-        with _notes():
-            before = self._mine.read_text()
-            self._mine.unlink()
-            last = not any(note.name != "lock" for note in NOTES.iterdir())
-            if last and before == "0":
-                Trace().perform("down", WriteFile(os.fspath(SWITCH), "0"))
-            if last:
-                (NOTES / "lock").unlink()
-                NOTES.rmdir()
-
-
-@contextlib.contextmanager
-def _notes() -> Iterator[None]:
-    while True:
-        NOTES.mkdir(mode=0o700, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(NOTES / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            break
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        NOTES.mkdir(mode=0o700, exist_ok=True)
-        yield
-    finally:
-        os.close(lock)
 
 
 class Uplink:

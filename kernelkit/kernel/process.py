@@ -171,6 +171,19 @@ class BecomeSubreaper:
 
 
 @dataclass(frozen=True)
+class EndWithParent:
+    """Be killed when the process that made this one ends, however it ends: PR_SET_PDEATHSIG."""
+
+    def perform(self) -> None:
+        """Ask prctl(2)."""
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def shell(self) -> str:
+        """As setpriv(1) says it, which then becomes the program that it is to hold for."""
+        return "exec setpriv --pdeathsig KILL"
+
+
+@dataclass(frozen=True)
 class ForbidTracing:
     """Let nobody with no more rights than this process look into it, until it becomes another program: PR_SET_DUMPABLE.
 

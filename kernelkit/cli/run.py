@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kernelkit.cli.http import Client
     from kernelkit.cli.wire import Response, Wire
 
-NOT_FOR_PLATFORM = "does not provide the specified platform"
+NOT_FOR_PLATFORM = "does not match the specified platform"
 CANNOT_RUN, NOT_FOUND, CANNOT_INVOKE = 125, 127, 126
 
 

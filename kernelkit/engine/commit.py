@@ -102,7 +102,9 @@ def add_image(
         whole.pop(key, None)
         whole |= {key: value} if value else {}
     layers: list[Layer | str] = [*base.diff_ids, *([layer] if layer else [])]
-    return engine.store.add_image(whole, layers, names=names, parent=base.id, tagged=moment if names else "")
+    return engine.store.add_image(
+        whole, layers, names=names, parent="" if base.retired else base.id, tagged=moment if names else ""
+    )
 
 
 def name(repository: str, tag: str) -> Reference:

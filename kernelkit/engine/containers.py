@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any
 
-from kernelkit.engine import when
+from kernelkit.engine import images, when
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.listing import Filters, check_filters, labels_match
 from kernelkit.engine.model import Container
@@ -48,7 +48,7 @@ def summary(engine: Engine, container: Container, *, size: bool = False) -> Json
     found: Json = {
         "Id": c.id,
         "Names": [f"/{c.name}"],
-        "Image": c.image,
+        "Image": _image(engine, c),
         "ImageID": c.image_id,
         "Command": command(c),
         "Created": when.parse(c.created) // SECOND,
@@ -63,6 +63,14 @@ def summary(engine: Engine, container: Container, *, size: bool = False) -> Json
     if size:
         found["SizeRw"], found["SizeRootFs"] = sizes(engine, c)
     return found
+
+
+def _image(engine: Engine, container: Container) -> str:
+    """Its image as it was named, or the id when that name means another one now, or none."""
+    try:
+        return container.image if engine.store.find(container.image).id == container.image_id else container.image_id
+    except KernelkitError:
+        return container.image_id
 
 
 def sizes(engine: Engine, container: Container) -> tuple[int, int]:
@@ -215,7 +223,7 @@ def _ids(endpoint: Json, word: str) -> str:
 def _descends(engine: Engine, container: Container, word: str) -> bool:
     """Whether its image is the one that `word` means, or was made from that one."""
     try:
-        wanted = engine.store.find(word).id
+        wanted = images.find(engine, word).id
     except KernelkitError:
         return container.image == word
     identity = container.image_id

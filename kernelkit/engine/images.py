@@ -1,8 +1,7 @@
-"""The images of this home as `docker image` shows, names and removes them."""
+"""The images of this home as `docker image` finds, lists, inspects and names them."""
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -13,19 +12,33 @@ from kernelkit.engine import when
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.listing import Filters, check_filters, is_true, labels_match
 from kernelkit.engine.model import NEVER, Container, now
-from kernelkit.errors import Conflict, InvalidRequest, KernelkitError, NotFound
+from kernelkit.errors import InvalidRequest, NotFound
 from kernelkit.image.catalogue import Image
+from kernelkit.image.manifest import Platform
 from kernelkit.image.reference import Reference
 
 Json = dict[str, Any]
 
 
-def find(engine: Engine, name: str) -> Image:
-    """The image of that name, digest, id or beginning of an id; NotFound in Docker's words."""
+def find(engine: Engine, name: str, platform: Platform | None = None) -> Image:
+    """The image of that name, digest, id or beginning of an id, for that platform; NotFound in Docker's words."""
     try:
-        return engine.store.find(name)
+        image = engine.store.find(name)
+        if image.retired:
+            raise NotFound("it is here for containers only")
     except NotFound:
         raise NotFound(f"No such image: {_familiar(name)}") from None
+    if platform and not Platform.of(image.config).rank(platform):
+        raise NotFound(not_for(platform, name, image))
+    return image
+
+
+def not_for(platform: Platform, name: str, image: Image) -> str:
+    """What is said when an image is here, and not for the platform that was asked for."""
+    return (
+        f"image with reference {name} was found but its platform ({Platform.of(image.config)}) does not match the "
+        f"specified platform ({platform})"
+    )
 
 
 def listing(engine: Engine, filters: Filters, *, everything: bool = False, shared: bool = False) -> list[Json]:
@@ -115,67 +128,7 @@ def tag(engine: Engine, image: Image, repository: str, tag: str) -> None:
     """Give an image one more name; InvalidRequest for what is no name."""
     name = _new_name(repository, tag)
     engine.store.tag(image.id, name, tagged=now())
-    engine.events.publish("image", "tag", image.id, {"name": name.familiar()})
-
-
-def remove(engine: Engine, word: str, *, force: bool = False, prune: bool = True) -> list[Json]:
-    """Take a name away, and with the last one the image; what Docker answers: the names and ids that are gone.
-
-    Conflict while containers need it: with `force` only running ones count. NotFound.
-    """
-    image = find(engine, word)
-    by_id = _is_id(image, word)
-    names = [*image.tags, *(image.digests if by_id or not image.tags else ())]
-    if not by_id:
-        name = Reference.parse(word)
-        kept = [tag for tag in image.tags if tag != name.familiar()]
-        if name.digest:
-            kept = list(image.tags)
-        if kept or (name.digest and len(image.digests) > 1):
-            gone = [_untag(engine, image, name)]
-            # A repository that has lost its last tag loses the digests it was pulled by as well.
-            if not name.digest and name.familiar_repository not in map(_repository, kept):
-                digests = [Reference.parse(digest) for digest in image.digests]
-                gone += [_untag(engine, image, d) for d in digests if d.familiar_repository == name.familiar_repository]
-            return gone
-    elif len({_repository(tag) for tag in image.tags}) > 1 and not force:
-        short = image.id.partition(":")[2][:12]
-        raise Conflict(
-            f"conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories"
-        )
-    users = _users(engine, image)
-    _refuse_used(image, word, users, by_id=by_id, force=force)
-    gone = []
-    for tagged in names if by_id else image.tags:
-        with contextlib.suppress(NotFound):
-            gone.append(_untag(engine, image, Reference.parse(tagged)))
-    if users:
-        return gone  # a stopped container keeps what it stands on, without a name
-    with contextlib.suppress(Conflict) if not by_id else contextlib.nullcontext():
-        gone += [{"Untagged": digest} for digest in image.digests if {"Untagged": digest} not in gone]
-        gone += _delete(engine, image, prune=prune)
-    return gone
-
-
-def prune(engine: Engine, filters: Filters) -> Json:
-    """Remove those that no container uses: the nameless ones, or all of them with `dangling=false`."""
-    check_filters(filters, "dangling", "label", "label!", "until")
-    only_nameless = is_true(filters, "dangling") is not False
-    until = when.moment(filters["until"][0]) if filters.get("until") else None
-    deleted: list[Json] = []
-    before = disk_use(engine)
-    for image in engine.store.images():
-        if (only_nameless and image.tags) or not labels_match(_config(image).get("Labels"), filters):
-            continue
-        if (until is not None and _nanoseconds(image.created) > until) or _users(engine, image):
-            continue
-        with contextlib.suppress(KernelkitError):  # a parent of another one, or removed by somebody else meanwhile
-            for name in image.tags:
-                deleted.append(_untag(engine, image, Reference.parse(name)))
-            deleted += _delete(engine, image, prune=True)
-    freed = before - disk_use(engine)
-    engine.events.publish("image", "prune", "", {"reclaimed": str(freed)})
-    return {"ImagesDeleted": deleted or None, "SpaceReclaimed": max(0, freed)}
+    tell(engine, image, "tag", name.familiar())
 
 
 def disk_use(engine: Engine) -> int:
@@ -188,9 +141,24 @@ def disk_use(engine: Engine) -> int:
     return sum(sizes.values())
 
 
-def containers(engine: Engine, image: Image) -> int:
-    """How many containers were made from it."""
-    return len(_users(engine, image))
+def users(engine: Engine, image: Image) -> list[Container]:
+    """The containers that were made from it."""
+    return [c for c in engine.state.containers() if c.image_id == image.id]
+
+
+def labels(image: Image) -> dict[str, str]:
+    """The labels of an image."""
+    return dict(_config(image).get("Labels") or {})
+
+
+def nanoseconds(image: Image) -> int:
+    """When an image was made, since the epoch; 0 when nobody wrote it down."""
+    return _nanoseconds(image.created)
+
+
+def tell(engine: Engine, image: Image, action: str, name: str = "") -> None:
+    """Publish what happened to an image; its labels go with it, as Docker's do."""
+    engine.events.publish("image", action, image.id, {**labels(image), "name": name or image.id})
 
 
 # inside -----------------------------------------------------------------------------------------------------------
@@ -208,7 +176,7 @@ def _summary(engine: Engine, image: Image, patterns: Sequence[str], *, shared: b
         "SharedSize": _shared(engine, image) if shared else -1,
         "VirtualSize": image.size,
         "Labels": _config(image).get("Labels") or {},
-        "Containers": containers(engine, image) if shared else -1,
+        "Containers": len(users(engine, image)) if shared else -1,
     }
 
 
@@ -279,14 +247,6 @@ def _new_name(repository: str, tag: str) -> Reference:
     return name
 
 
-def _is_id(image: Image, word: str) -> bool:
-    """Whether the image was named by its id: no tag or digest of it is what the word means."""
-    try:
-        return Reference.parse(word).familiar() not in (*image.tags, *image.digests)
-    except InvalidRequest:
-        return True
-
-
 def _familiar(word: str) -> str:
     try:
         return Reference.parse(word).familiar()
@@ -294,64 +254,8 @@ def _familiar(word: str) -> str:
         return word
 
 
-def _users(engine: Engine, image: Image) -> list[Container]:
-    return [c for c in engine.state.containers() if c.image_id == image.id]
-
-
-def _refuse_used(image: Image, word: str, users: list[Container], *, by_id: bool, force: bool) -> None:
-    running = [c for c in users if c.state.running]
-    short = image.id.partition(":")[2][:12]
-    if running and (by_id or not force):
-        if by_id:
-            raise Conflict(
-                f"conflict: unable to delete {short} (cannot be forced) - image is being used by running container "
-                f"{running[0].short_id}"
-            )
-        raise Conflict(
-            f'conflict: unable to remove repository reference "{word}" (must force) - container '
-            f"{running[0].short_id} is using its referenced image {short}"
-        )
-    if users and not force:
-        if by_id:
-            raise Conflict(
-                f"conflict: unable to delete {short} (must be forced) - image is being used by stopped container "
-                f"{users[0].short_id}"
-            )
-        raise Conflict(
-            f'conflict: unable to remove repository reference "{word}" (must force) - container '
-            f"{users[0].short_id} is using its referenced image {short}"
-        )
-
-
 def _repository(name: str) -> str:
     return Reference.parse(name).familiar_repository
-
-
-def _untag(engine: Engine, image: Image, name: Reference) -> Json:
-    engine.store.untag(name)
-    engine.events.publish("image", "untag", image.id, {"name": image.id})
-    return {"Untagged": name.familiar()}
-
-
-def _delete(engine: Engine, image: Image, *, prune: bool) -> list[Json]:
-    """Remove the image and then its parents, as far as they have no name, no other child and no container."""
-    in_use = {diff_id for c in engine.state.containers() for diff_id in _layers_of(engine, c)}
-    layers = engine.store.remove(image.id, in_use=in_use)
-    engine.trash_has_grown.set()
-    engine.events.publish("image", "delete", image.id, {"name": image.id})
-    gone: list[Json] = [{"Deleted": image.id}, *({"Deleted": diff_id} for diff_id in layers)]
-    parent = _parent(engine, image)
-    if prune and parent and not parent.tags and not _users(engine, parent):
-        with contextlib.suppress(Conflict):
-            gone += _delete(engine, parent, prune=True)
-    return gone
-
-
-def _layers_of(engine: Engine, container: Container) -> tuple[str, ...]:
-    try:
-        return engine.store.find(container.image_id).diff_ids
-    except NotFound:
-        return ()
 
 
 def _nanoseconds(created: str) -> int:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kernelkit.engine import images
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import now
 from kernelkit.engine.packed import Packed, open_regular, read
@@ -54,16 +55,20 @@ def staged(engine: Engine, archive: Iterable[bytes]) -> Iterator[Path]:
         engine.trash_has_grown.set()
 
 
-def load(engine: Engine, folder: Path, tell: Tell, platform: str = "") -> None:
-    """Keep the images of an unpacked archive, telling Docker's messages; InvalidRequest, NotFound."""
-    packed = read(folder, Platform.parse(platform))
-    if not packed:
+def load(engine: Engine, folder: Path, tell: Tell, platform: Platform | None = None) -> None:
+    """Keep the images of an unpacked archive, or those for a platform, telling Docker's messages; InvalidRequest."""
+    everything = read(folder, platform or Platform.parse(""))
+    if not everything:
         raise InvalidRequest("the archive holds no image", "it has neither a manifest.json nor an index.json")
+    packed = [each for each in everything if not platform or each.platform.rank(platform)]
+    if not packed:
+        there = ", ".join(sorted({str(each.platform) for each in everything}))
+        raise InvalidRequest(f"the archive holds no image for the platform {platform}: it has {there}")
     trace = Trace(engine.records.tell)
     for each in packed:
         image = _keep(engine, folder, each, tell, trace)
         engine.records.pulled(image.id, trace.steps)
-        engine.events.publish("image", "load", image.id, {"name": image.id})
+        images.tell(engine, image, "load")
         for text in each.names:
             tell({"stream": f"Loaded image: {Reference.parse(text).familiar()}\n"})
         if not each.names:

@@ -35,6 +35,11 @@ class Packed:
     media_type: str = ""
 
     @property
+    def platform(self) -> Platform:
+        """What it is made for."""
+        return Platform.of(manifests.read(self.config))
+
+    @property
     def diff_ids(self) -> list[str]:
         """The digests of the layers' contents."""
         return [check(each) for each in (manifests.read(self.config).get("rootfs") or {}).get("diff_ids") or ()]

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from kernelkit.engine.images import not_for
 from kernelkit.engine.servers import ask
 from kernelkit.errors import InvalidRequest, KernelkitError, NotFound, RegistryError
 from kernelkit.image import manifest as manifests
@@ -118,6 +119,9 @@ class Pull:
         self._say(
             f"Status: Image is up to date for {name}" if was_here else f"Status: Downloaded newer image for {name}"
         )
+        if self._platform_is_asked and not Platform.of(image.config).rank(self.platform):
+            # As Docker has it: what is there for one platform only is what there is.
+            self._say(f"WARNING: {not_for(self.platform, name, image)}")
         return image
 
     # --- what there is
@@ -185,13 +189,6 @@ class Pull:
         diff_ids = (config.get("rootfs") or {}).get("diff_ids") or []
         if len(diff_ids) != len(found.body.layers):
             raise RegistryError(f"the config of '{self.reference.familiar()}' does not fit its manifest")
-        actual = Platform.of(config)
-        if self._platform_is_asked and not actual.rank(self.platform):
-            name = self.reference.familiar()
-            raise NotFound(
-                f"image with reference {name} was found but does not match the specified platform: "
-                f"wanted {self.platform}, actual: {actual}"
-            )
         wanted = dict(zip(diff_ids, found.body.layers, strict=True))
         missing = {}
         for diff_id, layer in wanted.items():

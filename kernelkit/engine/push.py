@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from kernelkit.engine import images
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.telling import Tell
 from kernelkit.errors import InvalidRequest, KernelkitError, NotFound
@@ -19,7 +20,7 @@ from kernelkit.image import manifest as manifests
 from kernelkit.image.catalogue import Image
 from kernelkit.image.credentials import Credentials
 from kernelkit.image.http import Connection
-from kernelkit.image.manifest import Descriptor, Manifest
+from kernelkit.image.manifest import Descriptor, Manifest, Platform
 from kernelkit.image.places import Places
 from kernelkit.image.reference import Reference
 from kernelkit.image.upload import WritableRegistry
@@ -32,11 +33,20 @@ _OFTEN = 0.1  # seconds between two messages about the same layer
 _SOURCES = 3  # repositories that a layer is looked for in
 
 
-def push(engine: Engine, repository: str, tag: str, credentials: Credentials | None, tell: Tell) -> None:
+def push(
+    engine: Engine,
+    repository: str,
+    tag: str,
+    credentials: Credentials | None,
+    tell: Tell,
+    platform: Platform | None = None,
+) -> None:
     """Push one tag of a repository, or with no tag all of them, telling Docker's messages.
 
-    NotFound for what is not here, AuthenticationFailed, RegistryError.
+    NotFound for what is not here, or not for that platform, AuthenticationFailed, RegistryError.
     """
+    if platform:
+        images.find(engine, f"{repository}:{tag}" if tag else repository, platform)
     tell({"status": f"The push refers to repository [{Reference.parse(repository).repository}]"})
     for name in tags_of(engine, repository, tag):
         Push(engine, name, credentials, tell).run()

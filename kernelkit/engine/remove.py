@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 
-from kernelkit.engine import stop, volumes
+from kernelkit.engine import rmi, stop, volumes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import NEVER, Container
 from kernelkit.engine.start import Watch, start
@@ -71,6 +71,7 @@ def _forget(engine: Engine, container: Container) -> None:
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
     container.state.status = "removing"
     engine.state.remove(container)
+    rmi.let_go(engine, container.image_id)
     engine.events.container(container, "destroy")
     engine.trash_has_grown.set()
 

@@ -19,7 +19,7 @@ from kernelkit.engine.engine import Engine
 from kernelkit.errors import InvalidRequest, NotFound
 from kernelkit.image import manifest as manifests
 from kernelkit.image.catalogue import Image
-from kernelkit.image.manifest import Descriptor, Manifest
+from kernelkit.image.manifest import Descriptor, Manifest, Platform
 from kernelkit.image.reference import Reference
 from kernelkit.kernel.header import END, header, padding
 from kernelkit.kernel.tar import DIRECTORY, REGULAR
@@ -37,13 +37,16 @@ class _Wanted:
     names: list[Reference] = field(default_factory=list)
 
 
-def save(engine: Engine, words: Sequence[str]) -> Iterator[bytes]:
+def save(engine: Engine, words: Sequence[str], platform: Platform | None = None) -> Iterator[bytes]:
     """An archive of these images, in pieces; a repository's name alone means all its tags. NotFound, InvalidRequest."""
     if not words:
         raise InvalidRequest("no images given")
     wanted = _wanted(engine, words)
     for each in wanted:
-        engine.events.publish("image", "save", each.image.id, {"name": each.image.id})
+        if platform and not Platform.of(each.image.config).rank(platform):
+            raise NotFound(f"no suitable export target found for platform {platform}")
+    for each in wanted:
+        images.tell(engine, each.image, "save")
     return _archive(engine, wanted)
 
 
@@ -69,10 +72,7 @@ def _named(engine: Engine, word: str) -> tuple[Image, list[str]]:
         tags = [tag for image in engine.store.images() for tag in image.tags if tag.rpartition(":")[0] == repository]
         if tags:
             return engine.store.find(tags[0]), sorted(tags)
-    try:
-        image = engine.store.find(word)
-    except NotFound:
-        raise NotFound(f"No such image: {word}") from None
+    image = images.find(engine, word)
     return image, [reference.familiar()] if reference.familiar() in image.tags else []
 
 

@@ -26,8 +26,8 @@ class Image:
     """An image: `id` is its config's digest, `layers` are directories, bottom to top, `tags` and `digests` names.
 
     `config` is the OCI image config; `size` the bytes of all layers' files; `parent` the id of the local image it was
-    made from.  A layer that occurs twice is listed once, where it lies highest: overlay would refuse it, and the result
-    is the same.
+    made from; `retired` says that it was removed and is here for containers only.  A layer that occurs twice is listed
+    once, where it lies highest: overlay would refuse it, and the result is the same.
     """
 
     id: str
@@ -39,6 +39,7 @@ class Image:
     created: str = ""
     parent: str = ""
     tagged: str = ""
+    retired: bool = False
     manifest: Descriptor | None = field(default=None, repr=False)
 
     @property
@@ -51,10 +52,11 @@ class Catalogue:
     """Images, with the ways to find them: built once for each state of the index."""
 
     def __init__(self, images: Iterable[Image]) -> None:
-        self.images = tuple(images)
-        self._by_name: dict[str, Image] = {}
+        everything = tuple(images)
+        self.images = tuple(image for image in everything if not image.retired)
+        # Containers know their image by its whole id, and stay when it has been removed.
+        self._by_name: dict[str, Image] = {image.id: image for image in everything}
         for image in self.images:
-            self._by_name[image.id] = image
             self._by_name[image.id.partition(":")[2]] = image
             self._by_name.update(dict.fromkeys((*image.tags, *image.digests), image))
             # `busybox` alone means `busybox:latest`; it is what most commands say.

@@ -104,9 +104,21 @@ class Platform:
         return cls(*parts) if parts else here
 
     @classmethod
+    def read(cls, text: str) -> Platform:
+        """Read the JSON object that Docker's API takes for a platform; InvalidRequest in Docker's words."""
+        try:
+            value = json.loads(text)
+            found = cls(*(str(value.get(key) or "") for key in ("os", "architecture", "variant")))
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise InvalidRequest(f"failed to parse platform: {error}") from None
+        if not found.os or not found.architecture:
+            raise InvalidRequest("both OS and Architecture must be provided")
+        return found
+
+    @classmethod
     def of(cls, value: dict[str, Any]) -> Platform:
         """The platform that an image config, or the entry of an index, names."""
-        return cls(str(value.get("os", "")), str(value.get("architecture", "")), str(value.get("variant") or ""))
+        return cls(str(value.get("os") or "linux"), str(value.get("architecture", "")), str(value.get("variant") or ""))
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

@@ -29,12 +29,14 @@ from kernelkit.kernel.sync import Rename
 from kernelkit.trace import Trace
 
 REF_NAME = "org.opencontainers.image.ref.name"
-# What an entry of index.json says beside that: the config's digest, digests it was pulled by, its local parent.
-ID, DIGESTS, PARENT, TAGGED = (
+# What an entry of index.json says beside that: the config's digest, digests it was pulled by, its local parent, when it
+# got its name, and whether it was removed and stays for containers only.
+ID, DIGESTS, PARENT, TAGGED, RETIRED = (
     "dev.kernelkit.id",
     "dev.kernelkit.digests",
     "dev.kernelkit.parent",
     "dev.kernelkit.tagged",
+    "dev.kernelkit.retired",
 )
 
 
@@ -165,6 +167,9 @@ class Store(Layers):
             for key, value in ((DIGESTS, " ".join(digests)), (PARENT, parent), (TAGGED, tagged)):
                 if value:
                     notes[key] = value
+            for entry in entries:
+                if entry["annotations"].get(ID) == body.config.digest:
+                    entry["annotations"].pop(RETIRED, None)
             wanted = [name.familiar() for name in names]
             _unname(entries, wanted)
             for name in wanted or [""]:
@@ -206,26 +211,36 @@ class Store(Layers):
                 raise NotFound(f"No such image: {familiar}")
             _tidy(entries)
 
-    def remove(self, image_id: str, *, in_use: Collection[str] = ()) -> list[str]:
-        """Take an image out, with all its names, and delete the layers that no other image has; their diff IDs.
+    def retire(self, image_id: str) -> None:
+        """Take an image's names and its place in the list; it stays for containers, which know its whole id.
 
-        `in_use` are diff IDs to keep.  Raises Conflict when another image was made from it, NotFound.
+        Raises Conflict when another image was made from it, NotFound.
         """
         image = self.find(image_id)
         with self._changing() as entries:
-            if any(e["annotations"].get(PARENT) == image.id and e["annotations"].get(ID) != image.id for e in entries):
-                short = image.id.partition(":")[2][:12]
-                raise Conflict(
-                    f"conflict: unable to delete {short} (cannot be forced) - image has dependent child images"
-                )
+            _refuse_parent(entries, image)
+            mine = [entry for entry in entries if entry["annotations"].get(ID) == image.id]
+            before, _ = self._needs(mine)
+            for entry in mine:
+                entry["annotations"] = {ID: image.id, RETIRED: "true"}
+            _tidy(entries)
+            self._discard_blobs(before, entries)  # the indexes that led to it
+
+    def remove(self, image_id: str) -> list[str]:
+        """Take an image out, with all its names, and delete the layers that no other image has; their diff IDs.
+
+        Raises Conflict when another image was made from it, NotFound.
+        """
+        image = self.find(image_id)
+        with self._changing() as entries:
+            _refuse_parent(entries, image)
             gone = [entry for entry in entries if entry["annotations"].get(ID) == image.id]
             entries[:] = [entry for entry in entries if entry["annotations"].get(ID) != image.id]
             _, layers = self._needs(entries)
             mine, my_layers = self._needs(gone)
-            unused = [diff_id for diff_id in my_layers if diff_id not in layers and diff_id not in in_use]
+            unused = [diff_id for diff_id in my_layers if diff_id not in layers]
             mine += self._archives(unused)
-            # Layers that stay may become part of another image, when a container that stands on them is committed.
-            kept = self._archives([diff_id for diff_id in (*my_layers, *in_use) if diff_id not in unused])
+            kept = self._archives([diff_id for diff_id in my_layers if diff_id not in unused])
             # Before the lock is let go, or a pull could come to rely on them.
             for diff_id in reversed(unused):
                 self.discard_layer(diff_id)
@@ -295,6 +310,7 @@ class Store(Layers):
             config.get("created") or "",
             next((note[PARENT] for note in notes if note.get(PARENT)), ""),
             max((note.get(TAGGED, "") for note in notes), default=""),
+            any(note.get(RETIRED) for note in notes),
             Descriptor.parse(group[0]),
         )
 
@@ -323,6 +339,12 @@ class Store(Layers):
             except FileNotFoundError:
                 continue
         return list(blobs), list(layers)
+
+
+def _refuse_parent(entries: list[dict[str, Any]], image: Image) -> None:
+    if any(e["annotations"].get(PARENT) == image.id and e["annotations"].get(ID) != image.id for e in entries):
+        short = image.id.partition(":")[2][:12]
+        raise Conflict(f"conflict: unable to delete {short} (cannot be forced) - image has dependent child images")
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

@@ -137,7 +137,7 @@ def import_one(engine: Engine, request: Request) -> Answer:
 def save(engine: Engine, request: Request) -> Answer:
     """`GET /images/get` and `GET /images/{name}/get`."""
     names = [request["name"]] if "name" in request.parts else request.texts("names")
-    return Stream(saving.save(engine, names), TAR)
+    return Stream(saving.save(engine, names, images.platform(request)), TAR)
 
 
 def load(engine: Engine, request: Request) -> Answer:
@@ -152,13 +152,15 @@ def push_one(engine: Engine, request: Request) -> Answer:
     name, tag = request["name"], request.text("tag")
     header = request.headers.get("x-registry-auth", "")
     credentials = Credentials.from_header(header) or None
-    return images.progress(telling(lambda tell: push.push(engine, name, tag, credentials, tell), "push"))
+    platform = images.platform(request)
+    return images.progress(telling(lambda tell: push.push(engine, name, tag, credentials, tell, platform), "push"))
 
 
 def _loading(engine: Engine, request: Request) -> Iterator[dict[str, Any]]:
+    platform = images.platform(request)
     with loading.staged(engine, request.body) as folder:
         yield {}
-        for message in telling(lambda tell: loading.load(engine, folder, tell, request.text("platform")), "load"):
+        for message in telling(lambda tell: loading.load(engine, folder, tell, platform), "load"):
             if not (request.flag("quiet") and "progressDetail" in message):
                 yield message
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from kernelkit.engine import images
+from kernelkit.engine import images, rmi
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.fetch import Fetch
 from kernelkit.errors import InvalidRequest, KernelkitError
 from kernelkit.image.credentials import Credentials
+from kernelkit.image.manifest import Platform
 from kernelkit.image.reference import Reference
 from kernelkit.server.messages import Answer, Request, Stream, as_json, empty, line
 
@@ -26,6 +27,14 @@ def create(engine: Engine, request: Request) -> Answer:
     credentials = Credentials.from_header(header)
     fetch = Fetch(engine, Reference.parse(name), request.text("platform"), credentials or None)
     return progress(fetch.messages())
+
+
+def platform(request: Request, name: str = "platform") -> Platform | None:
+    """The one platform that is asked for, as a JSON object; InvalidRequest for several."""
+    texts = [text for text in request.texts(name) if text]
+    if len(texts) > 1:
+        raise InvalidRequest("multiple platforms are not supported")
+    return Platform.read(texts[0]) if texts else None
 
 
 def progress(messages: Iterator[dict[str, Any]]) -> Stream:
@@ -49,15 +58,20 @@ def list_all(engine: Engine, request: Request) -> Answer:
         filters.setdefault("reference", []).append(request.text("filter"))
     shared = request.flag("shared-size")
     found = images.listing(engine, filters, everything=request.flag("all"), shared=shared)
-    if request.version >= (1, 44):
-        for image in found:
+    for image in found:
+        if request.version >= (1, 44):
             del image["VirtualSize"]
+        if request.version < (1, 43) and not image["RepoTags"] and not image["RepoDigests"]:
+            image["RepoTags"], image["RepoDigests"] = ["<none>:<none>"], ["<none>@<none>"]
     return as_json(found)
 
 
 def inspect(engine: Engine, request: Request) -> Answer:
     """`GET /images/{name}/json`."""
-    found = images.inspect(engine, images.find(engine, request["name"]))
+    wanted = platform(request)
+    if wanted and request.flag("manifests"):
+        raise InvalidRequest("conflicting options: manifests and platform options cannot both be set")
+    found = images.inspect(engine, images.find(engine, request["name"], wanted))
     if request.version >= (1, 44):
         del found["VirtualSize"]
     return as_json(found)
@@ -65,7 +79,7 @@ def inspect(engine: Engine, request: Request) -> Answer:
 
 def history(engine: Engine, request: Request) -> Answer:
     """`GET /images/{name}/history`."""
-    return as_json(images.history(engine, images.find(engine, request["name"])))
+    return as_json(images.history(engine, images.find(engine, request["name"], platform(request))))
 
 
 def tag(engine: Engine, request: Request) -> Answer:
@@ -77,12 +91,15 @@ def tag(engine: Engine, request: Request) -> Answer:
 def remove(engine: Engine, request: Request) -> Answer:
     """`DELETE /images/{name}`."""
     force, keep_parents = request.flag("force"), request.flag("noprune")
-    return as_json(images.remove(engine, request["name"], force=force, prune=not keep_parents))
+    gone = rmi.remove(
+        engine, request["name"], force=force, prune=not keep_parents, platform=platform(request, "platforms")
+    )
+    return as_json(gone)
 
 
 def prune(engine: Engine, request: Request) -> Answer:
     """`POST /images/prune`."""
-    return as_json(images.prune(engine, request.filters()))
+    return as_json(rmi.prune(engine, request.filters()))
 
 
 def search(engine: Engine, request: Request) -> Answer:

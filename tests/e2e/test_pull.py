@@ -180,12 +180,18 @@ def test_an_index_leads_to_the_image_of_a_platform(
         get(store, name, platform="linux/s390x")
 
 
-def test_an_image_for_another_platform_is_not_taken_for_the_one_that_was_asked(
+def test_what_is_there_for_one_platform_only_comes_with_a_warning(
     registry: Registry, layout: Layout, store: Store
 ) -> None:
+    """As Docker has it: `run --platform` then refuses the image."""
     name = registry.fill(layout.image(busybox(), platform="linux/s390x"), "foreign:latest")
-    with pytest.raises(NotFound, match="wanted linux/arm64, actual: linux/s390x"):
-        get(store, name, platform="linux/arm64")
+    said: list[dict[str, Any]] = []
+    image = get(store, name, platform="linux/arm64", progress=said.append)
+    assert image.config["architecture"] == "s390x"
+    assert said[-1]["status"] == (
+        f"WARNING: image with reference {name} was found but its platform (linux/s390x) does not match the specified "
+        "platform (linux/arm64)"
+    )
 
 
 def test_zstandard_and_plain_layers_are_unpacked(registry: Registry, layout: Layout, store: Store) -> None:

@@ -137,12 +137,27 @@ def test_what_no_image_needs_goes_with_the_last_one(store: Store) -> None:
     assert len(list((store.home / "trash").iterdir())) >= 3
 
 
-def test_layers_in_use_stay(store: Store) -> None:
+def test_a_retired_image_stays_for_who_knows_its_whole_id(store: Store) -> None:
     image = make(store, "one", {"a": b"a"}, {"b": b"b"})
-    store.remove(image.id, in_use=image.diff_ids)
+    store.retire(image.id)
+    assert store.images() == []
+    for name in ("one", image.id[:20]):
+        with pytest.raises(NotFound):
+            store.find(name)
+    found = store.find(image.id)
+    assert (found.retired, found.tags, found.layers) == (True, (), image.layers)
     assert all(layer.is_dir() for layer in image.layers)
-    again = store.add_image({"config": {}}, image.diff_ids)
-    assert again.layers == image.layers
+    store.remove(image.id)
+    assert not list((store.home / "layers").iterdir())
+    assert not list((store.home / "blobs/sha256").iterdir())
+
+
+def test_an_image_that_comes_again_is_not_retired_any_more(store: Store) -> None:
+    image = make(store, "one", {"a": b"a"})
+    store.retire(image.id)
+    again = make(store, "two", {"a": b"a"})
+    assert (again.id, again.retired, again.tags) == (image.id, False, ("two:latest",))
+    assert [each.id for each in store.images()] == [image.id]
 
 
 def test_an_image_that_others_were_made_from_stays(store: Store) -> None:

@@ -1,0 +1,177 @@
+"""Out of the host and into it: addresses rewritten for real, with somebody outside who knows no way back.
+
+outside 192.0.2.2 ── 192.0.2.1 the machine ── (the practice host) ── bridges, containers
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import Kernelkit
+from tests.machine import Machine, short_folder
+
+HOSTS = ("practice", "real")
+OUTSIDE, MACHINE = "192.0.2.2", "192.0.2.1"
+# Tells whoever asks who they are, seen from out there.
+SERVER = """
+import os, socket
+with socket.create_server(("0.0.0.0", 80)) as server:
+    print(os.getpid(), flush=True)
+    while True:
+        connection, peer = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(f"HTTP/1.0 200 OK\\r\\n\\r\\n{peer[0]}".encode())
+"""
+# How the rules were before each address had to be let out by itself.
+EARLIER = """
+flush chain ip {table} postrouting
+delete set ip {table} masqueraded
+add rule ip {table} postrouting ip saddr @subnets oifname != @bridges masquerade
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_kk(request: pytest.FixtureRequest) -> Iterator[Kernelkit]:
+    """A kernelkit on a throw-away machine that somebody outside is connected to."""
+    machine = Machine()
+    server = machine.start("unshare", "--net", sys.executable, "-c", SERVER, stdout=subprocess.PIPE)
+    assert server.stdout
+    there = server.stdout.readline().strip()
+    for words in (
+        f"ip link add out type veth peer name far netns {there}",
+        f"ip address add {MACHINE}/24 dev out",
+        "ip link set out up",
+        f"nsenter -t {there} -n ip address add {OUTSIDE}/24 dev far",
+        f"nsenter -t {there} -n ip link set far up",
+    ):
+        machine.run(*words.split())
+    kernelkit = Kernelkit(short_folder(), machine)
+    kernelkit.env["KERNELKIT_HOST"] = request.param
+    try:
+        kernelkit("pull", "busybox")
+        yield kernelkit
+    finally:
+        kernelkit.remove()
+        machine.down()
+    server.kill()
+    server.communicate()
+
+
+@pytest.fixture
+def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
+    """The same, without containers and networks before and after."""
+    yield shared_kk
+    if names := shared_kk.docker("ps", "-aq").stdout.split():
+        shared_kk.docker("rm", "-f", *names)
+    shared_kk.docker("network", "prune", "-f")
+    assert let_out(shared_kk) == []
+
+
+def table(kk: Kernelkit) -> str:
+    return "kernelkit" if kk.env["KERNELKIT_HOST"] == "practice" else f"kernelkit-{bridge(kk).removeprefix('kk')}"
+
+
+def bridge(kk: Kernelkit) -> str:
+    shown = json.loads(kk.docker("network", "inspect", "bridge").stdout)[0]
+    return str(shown["Options"]["com.docker.network.bridge.name"])
+
+
+def let_out(kk: Kernelkit) -> list[str]:
+    """The addresses in the host's set."""
+    printed = json.loads(kk("shell", "nft", "-j", "list", "set", "ip", table(kk), "masqueraded").stdout)
+    return sorted(each for entry in printed["nftables"] if "set" in entry for each in entry["set"].get("elem", []))
+
+
+def asks(kk: Kernelkit, name: str) -> str:
+    """As whom somebody in the container is seen outside; empty when there is no answer."""
+    return kk.docker("exec", name, "timeout", "1", "wget", "-qO-", f"http://{OUTSIDE}", check=False).stdout
+
+
+def run(kk: Kernelkit, name: str, *options: str) -> None:
+    kk("run", "-d", "--name", name, *options, "busybox", "sleep", "1000")
+
+
+def restart_engine(kk: Kernelkit, meanwhile: str = "") -> None:
+    """Kill the engine, and a container's program before there is another one; wait for that."""
+    pid = kk.docker("inspect", "-f", "{{.State.Pid}}", meanwhile).stdout.strip() if meanwhile else ""
+    engines = kk.run(["pgrep", "-f", "kernelkit.server.daemon"]).stdout.split()
+    inside = "0" if kk.env["KERNELKIT_HOST"] == "real" else (kk.home / "run" / "init.pid").read_text()
+    end = f"kill -KILL {engines[0]}" + (f"; exec nsenter -t {inside} -p -m kill -KILL {pid}" if pid else "")
+    kk.run(["sh", "-c", end.replace("nsenter -t 0 -p -m ", "")])
+    until = time.monotonic() + 10
+    while kk.docker("ps", "-q", check=False).returncode and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def test_a_container_goes_out_as_the_machine(kk: Kernelkit) -> None:
+    run(kk, "one")
+    assert let_out(kk) == ["172.17.0.2"]
+    assert asks(kk, "one") == MACHINE
+    kk.docker("stop", "-t", "0", "one")
+    assert let_out(kk) == []
+
+
+def test_without_nat_nothing_comes_back_from_outside_and_it_says_so(kk: Kernelkit) -> None:
+    ran = kk("run", "-d", "--name", "one", "--without", "nat", "busybox", "sleep", "1000")
+    assert f"nft 'add element ip {table(kk)} masqueraded {{ 172.17.0.2 }}'" in ran.stderr
+    assert "left out" in ran.stderr
+    run(kk, "two")
+    assert let_out(kk) == ["172.17.0.3"]
+    assert (asks(kk, "one"), asks(kk, "two")) == ("", MACHINE)
+    assert "1 packets received" in kk.docker("exec", "one", "ping", "-c1", "-W2", "172.17.0.3").stdout
+    restart_engine(kk)  # who was left out stays out
+    assert let_out(kk) == ["172.17.0.3"]
+    kk("shell", "nft", f"add element ip {table(kk)} masqueraded {{ 172.17.0.2 }}")
+    assert asks(kk, "one") == MACHINE
+
+
+def test_other_networks_lead_out_but_for_internal_ones(kk: Kernelkit) -> None:
+    kk.docker("network", "create", "mine")
+    kk.docker("network", "create", "--internal", "inside")
+    kk.docker("network", "create", "-o", "com.docker.network.bridge.enable_ip_masquerade=false", "bare")
+    for network in ("mine", "inside", "bare"):
+        run(kk, network, "--network", network)
+    address = kk.docker("inspect", "-f", "{{.NetworkSettings.Networks.mine.IPAddress}}", "mine").stdout.strip()
+    assert let_out(kk) == [address]
+    assert [asks(kk, name) for name in ("mine", "inside", "bare")] == [MACHINE, "", ""]
+    refused = kk("run", "--rm", "--network", "inside", "--without", "nat", "busybox", "true", check=False)
+    assert "there is nothing to leave out of the stage 'nat' of this start" in refused.stderr
+    assert "its networks let nothing out" in refused.stderr
+
+
+def test_a_container_is_let_out_by_each_of_its_networks_while_it_is_in_there(kk: Kernelkit) -> None:
+    kk.docker("network", "create", "--internal", "inside")
+    kk.docker("network", "create", "--subnet", "10.77.0.0/24", "mine")
+    run(kk, "one", "--network", "inside")
+    assert (let_out(kk), asks(kk, "one")) == ([], "")
+    kk.docker("network", "connect", "mine", "one")
+    assert (let_out(kk), asks(kk, "one")) == (["10.77.0.2"], MACHINE)
+    kk.docker("network", "connect", "bridge", "one")
+    assert let_out(kk) == ["10.77.0.2", "172.17.0.2"]
+    kk.docker("network", "disconnect", "mine", "one")
+    assert (let_out(kk), asks(kk, "one")) == (["172.17.0.2"], MACHINE)
+    operations = [json.loads(line)["operation"] for line in kk("trace", "--json", "one").stdout.splitlines()]
+    assert (operations.count("AddSetElement"), operations.count("DeleteSetElement")) == (2, 1)
+
+
+def test_an_engine_that_was_killed_finds_them_out_and_takes_back_what_has_ended(kk: Kernelkit) -> None:
+    run(kk, "one")
+    run(kk, "two")
+    restart_engine(kk, meanwhile="two")
+    assert (let_out(kk), asks(kk, "one")) == (["172.17.0.2"], MACHINE)
+
+
+def test_an_engine_that_comes_to_earlier_rules_lets_out_who_was(kk: Kernelkit) -> None:
+    run(kk, "one")
+    script = EARLIER.format(table=table(kk))
+    kk("shell", "nft", "-f", "-", input=script)
+    assert asks(kk, "one") == MACHINE
+    restart_engine(kk)
+    assert (let_out(kk), asks(kk, "one")) == (["172.17.0.2"], MACHINE)

@@ -1,0 +1,218 @@
+"""A practice host leaves nothing on the machine, whoever of it is killed, and whenever: any other home clears up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Kernelkit
+from tests.machine import Machine, short_folder
+
+KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
+
+# Seconds after the command: a boot takes about 0.4, going down about 0.1, each longer on a busy machine.
+MOMENTS_OF_UP = (0.12, 0.18, 0.24, 0.3, 0.36, 0.45)
+MOMENTS_OF_DOWN = (0.08, 0.11, 0.14, 0.18)
+
+
+@pytest.fixture
+def other(machine: Machine) -> Iterator[Kernelkit]:
+    """Another home on the same machine, which has nothing to do with the killed one."""
+    kernelkit = Kernelkit(short_folder(), machine)
+    yield kernelkit
+    kernelkit.remove()
+
+
+def wait_until(claim: object, seconds: float = 20) -> None:
+    assert callable(claim)
+    until = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < until, "it does not come true"
+        time.sleep(0.005)
+
+
+def processes_of(kk: Kernelkit) -> list[int]:
+    """Keeper, init, engine, shims and commands: all that were started with this home, as this process numbers them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"KERNELKIT_HOME={kk.home}".encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue  # it has just ended
+    return sorted(found)
+
+
+def claim_of(kk: Kernelkit) -> Path | None:
+    for path in Path("/run/kernelkit").glob("*-*[0-9]"):
+        try:
+            if json.loads(path.read_text())["home"] == str(kk.home):
+                return path
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def keeper_of(kk: Kernelkit) -> list[int]:
+    """The keeper's pid as this process numbers it; none when it has left already."""
+    path = claim_of(kk)
+    number = json.loads(path.read_text())["keeper"] if path else 0
+    return [pid for pid in processes_of(kk) if f"NSpid:\t{pid}\t{number}\n" in Path(f"/proc/{pid}/status").read_text()]
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def init_of(kk: Kernelkit) -> int:
+    """The host's first process: the parent of its engine."""
+    engines = [p for p in processes_of(kk) if b"kernelkit.server.daemon" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return parent_of(engines[0])
+
+
+def kill(*pids: int) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
+
+
+def kill_keeper_and_init(kk: Kernelkit) -> None:
+    init = init_of(kk)
+    kill(parent_of(init), init)  # the keeper first, or it would clear up
+
+
+def kill_all(kk: Kernelkit) -> None:
+    """At once, as far as one can."""
+    pids = processes_of(kk)
+    for pid in pids:  # nobody is to notice the others' end
+        os.kill(pid, signal.SIGSTOP)
+    kill(*pids)
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    process.communicate(timeout=60)
+
+
+def on(kk: Kernelkit) -> Machine:
+    assert kk.machine
+    return kk.machine
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_any_other_home_takes_back_what_a_killed_host_has_left(
+    kk_alone: Kernelkit, other: Kernelkit, command: str
+) -> None:
+    kk, machine = kk_alone, on(kk_alone)
+    before = machine.state()
+    kk("run", "-d", "-p", "8080:80", "-v", "data:/data", "--memory", "64m", "busybox", "sleep", "1000")
+    kill_keeper_and_init(kk)
+    left = machine.state()
+    assert left["rules"] != before["rules"]
+    assert left["cgroups"] != before["cgroups"]
+    assert f"left by a killed one: {kk.home}" in other("doctor").stdout
+    other(command)
+    assert "✓ nothing left by practice hosts" in kk("doctor").stdout
+    if command == "up":
+        other("down")
+    assert machine.state() == before
+    assert not list((kk.home / "run").glob("*.sock"))
+    assert not list((kk.home / "run/shims").iterdir())
+
+
+def test_a_living_home_is_left_alone(kk_alone: Kernelkit, other: Kernelkit) -> None:
+    kk, machine = kk_alone, on(kk_alone)
+    other("run", "-d", "--name", "on", "-p", "8081:80", "busybox", "httpd", "-f")
+    before = machine.state()
+    kk("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
+    kill_keeper_and_init(kk)
+    kk("down")
+    after = machine.state()
+    # Its cable gets addresses and routes of IPv6 by itself, a second late.
+    for kind in ("mounts", "links", "rules", "processes", "cgroups", "forwarding"):
+        assert after[kind] == before[kind]
+    assert other("exec", "on", "echo", "still here").stdout == "still here\n"
+    machine.run("wget", "-q", "-O-", "--tries=1", "--timeout=5", "http://127.0.0.1:8081/etc/hostname")
+
+
+def test_the_same_home_boots_again(kk_alone: Kernelkit) -> None:
+    kk, machine = kk_alone, on(kk_alone)
+    before = machine.state()
+    kk("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
+    kill_all(kk)
+    assert kk("run", "--rm", "-p", "8080:80", "busybox", "echo", "again").stdout == "again\n"
+    kk("down")
+    assert machine.state() == before
+
+
+@pytest.mark.parametrize("seconds", MOMENTS_OF_UP)
+def test_killed_while_it_boots(kk_alone: Kernelkit, other: Kernelkit, seconds: float) -> None:
+    kk, machine = kk_alone, on(kk_alone)
+    before = machine.state()
+    booting = kk.start([KERNELKIT, "up"])
+    time.sleep(seconds)
+    kill_all(kk)
+    finish(booting)
+    other("down")
+    assert machine.state() == before
+    assert kk("up").stderr == ""
+    kk("down")
+    assert machine.state() == before
+
+
+@pytest.mark.parametrize("seconds", MOMENTS_OF_DOWN)
+def test_killed_while_it_goes_down(kk_alone: Kernelkit, other: Kernelkit, seconds: float) -> None:
+    kk, machine = kk_alone, on(kk_alone)
+    before = machine.state()
+    kk("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
+    going = kk.start([KERNELKIT, "down"])
+    time.sleep(seconds)
+    kill_all(kk)
+    finish(going)
+    other("down")
+    assert machine.state() == before
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.03, 0.06, 0.1])
+def test_a_keeper_killed_while_it_boots_takes_all_with_it_or_leaves_a_host_that_works(
+    kk_alone: Kernelkit, seconds: float
+) -> None:
+    kk, machine = kk_alone, on(kk_alone)
+    before = machine.state()
+    booting = kk.start([KERNELKIT, "up"])
+    wait_until(lambda: claim_of(kk))
+    time.sleep(seconds)
+    kill(*keeper_of(kk))
+    finish(booting)
+    if booting.returncode == 0:
+        assert kk("run", "--rm", "busybox", "echo", "works").stdout == "works\n"
+    kk("down")
+    assert machine.state() == before
+
+
+@pytest.mark.parametrize("who", ["init", "init and keeper", "keeper"])
+def test_the_machine_itself_as_host_is_cleared_as_well(kk_alone: Kernelkit, other: Kernelkit, who: str) -> None:
+    kk, machine = kk_alone, on(kk_alone)
+    kk.env["KERNELKIT_HOST"] = "real"
+    before = machine.state()
+    kk("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
+    init = init_of(kk)
+    keeper = parent_of(init)
+    kill(*{"init": [init], "init and keeper": [keeper, init], "keeper": [keeper]}[who])
+    if who == "keeper":
+        assert "up (real)" in kk("status").stdout
+        kk("down")
+    else:
+        wait_until(lambda: not [pid for pid in processes_of(kk) if Path(f"/proc/{pid}/exe").exists()])
+        other("down")
+    assert machine.state() == before

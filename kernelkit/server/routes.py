@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernelkit.server import archives, containers, executions, host, images, networks, record, system, volumes
+from kernelkit.server import absent, archives, containers, executions, host, images, networks, record, system, volumes
 from kernelkit.server.router import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -13,7 +13,6 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/events", system.events),
     ("GET", "/system/df", system.disk_use),
     ("POST", "/auth", system.login),
-    ("POST", "/build/prune", system.no_build_cache),
     # containers
     ("GET", "/containers/json", containers.list_all),
     ("POST", "/containers/create", containers.create),
@@ -72,11 +71,34 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/volumes/prune", volumes.prune),
     ("GET", "/volumes/{name}", volumes.inspect),
     ("DELETE", "/volumes/{name}", volumes.remove),
-    # what is not there, said in the words that clients go by
-    ("GET", "/plugins", system.no_plugins),
-    ("GET", "/plugins/{name...}/json", system.no_plugin),
+    # what is not there
+    ("POST", "/build", absent.build),
+    ("POST", "/build/cancel", absent.build),
+    ("POST", "/build/prune", absent.build_cache),
+    ("POST", "/session", absent.build),
+    ("POST", "/grpc", absent.build),
+    ("GET", "/containers/{id}/attach/ws", absent.attach_by_websocket),
     *(
-        (method, f"/{what}{rest}", system.no_swarm)
+        (method, f"/containers/{{id}}/checkpoints{rest}", absent.checkpoints)
+        for method, rest in (("GET", ""), ("POST", ""), ("DELETE", "/{name}"))
+    ),
+    ("GET", "/plugins", absent.no_plugins),
+    ("GET", "/plugins/privileges", absent.plugins),
+    ("POST", "/plugins/pull", absent.plugins),
+    ("POST", "/plugins/create", absent.plugins),
+    ("GET", "/plugins/{name...}/json", absent.no_plugin),
+    ("DELETE", "/plugins/{name...}", absent.no_plugin),
+    *(
+        ("POST", f"/plugins/{{name...}}/{verb}", absent.no_plugin)
+        for verb in ("enable", "disable", "push", "upgrade", "set")
+    ),
+    ("POST", "/swarm/init", absent.swarm),
+    ("POST", "/swarm/join", absent.swarm),
+    ("POST", "/swarm/leave", absent.membership),
+    ("POST", "/swarm/unlock", absent.membership),
+    ("PUT", "/volumes/{name}", absent.cluster),
+    *(
+        (method, f"/{what}{rest}", absent.cluster)
         for what in ("swarm", "nodes", "services", "tasks", "secrets", "configs")
         for method in ("GET", "POST", "DELETE")
         for rest in ("", "/{rest...}")

@@ -10,13 +10,7 @@ from kernelkit.engine import login as logging_in
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.events import matches
 from kernelkit.engine.when import moment
-from kernelkit.errors import NotFound
 from kernelkit.server.messages import Answer, Reply, Request, Stream, as_json, line
-
-SWARM = (
-    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
-    "and try again."
-)
 
 
 def ping(engine: Engine, request: Request) -> Answer:
@@ -64,26 +58,6 @@ def events(engine: Engine, request: Request) -> Answer:
                     yield line(event)
 
     return Stream(happening(), close=watcher.close)
-
-
-def no_swarm(engine: Engine, request: Request) -> Answer:
-    """There is no swarm here; the client's `inspect` asks nevertheless, and goes by these words."""
-    return as_json({"message": SWARM}, 503)
-
-
-def no_build_cache(engine: Engine, request: Request) -> Answer:
-    """There is no cache of builds to prune; `docker system prune` asks nevertheless."""
-    return as_json({"CachesDeleted": None, "SpaceReclaimed": 0})
-
-
-def no_plugins(engine: Engine, request: Request) -> Answer:
-    """There are no plugins."""
-    return as_json([])
-
-
-def no_plugin(engine: Engine, request: Request) -> Answer:
-    """There are no plugins."""
-    raise NotFound(f'plugin "{request["name"]}" not found')
 
 
 def disk_use(engine: Engine, request: Request) -> Answer:

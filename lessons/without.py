@@ -98,6 +98,12 @@ def called(engine: Engine, address: str, patience: float = 2) -> str:
     return ran.stdout.strip()
 
 
+def answers_inside(engine: Engine, container: str, address: str) -> bool:
+    """Whether a machine answers when it is called from inside a container: that nobody listens is an answer, too."""
+    ran = engine.shell("timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/$0/9", address, container=container)
+    return ran.code == 0 or "refused" in ran.stderr
+
+
 def answers_at(port: int) -> bool:
     """Whether a web server answers at that port of the real machine's loopback."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lessons.l01_what_docker_run_did.exercise.check import SERVER
 from lessons.walk import Run
-from lessons.without import Choice, Probe, Seen, answers_at, called
+from lessons.without import Choice, Probe, Seen, answers_at, answers_inside, called
 
 RUN = Run(
     words="docker run -d -p 80 bash busybox httpd -f",
@@ -20,8 +20,9 @@ RUN = Run(
 CHOICES = (
     Choice(
         "nat",
-        "the published port",
-        "Without its entry nothing from outside finds the way in. The way out needs no entry.",
+        "NAT",
+        "Nobody outside knows the way to the container's address. Without its two entries nothing finds the way in, "
+        "and what goes out gets no answer.",
     ),
     Choice("ip", "the address", "A cable without addresses carries no packets: all is plugged in, nobody is at home."),
     Choice(
@@ -67,6 +68,13 @@ def _from_outside(seen: Seen) -> str:
     return "answers" if port and answers_at(port) else "no answer"
 
 
+def _to_outside(seen: Seen) -> str:
+    uplink = seen.engine.get("/kernelkit/host")["uplink"]
+    if not uplink:
+        return "the host is the real machine"
+    return "answers" if answers_inside(seen.engine, seen.container, uplink["outer"]) else "no answer"
+
+
 def _hidden(seen: Seen) -> str:
     inside = seen.state.inside
     ran = seen.engine.shell("sh", "-c", f"wc -l </proc/{inside.pid}/root/proc/timer_list" if inside else "false")
@@ -83,6 +91,7 @@ def _filter(seen: Seen) -> str:
 PROBES = (
     Probe("its web server, called from the host", _from_host),
     Probe("… and as localhost on the real machine", _from_outside),
+    Probe("the real machine, called from inside", _to_outside),
     Probe("address of eth0", _address),
     Probe("host name", _host_name),
     Probe("/proc/timer_list", _hidden),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kernelkit.engine.engine import Engine
 from kernelkit.errors import NotFound, Unavailable
-from kernelkit.server.messages import Answer, Request, as_json
+from kernelkit.server.messages import Answer, Handover, Hijack, Request, as_json
 
 NO_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
@@ -14,7 +14,7 @@ NO_MEMBER = "This node is not part of a swarm"
 
 
 def cluster(engine: Engine, request: Request) -> Answer:
-    """Nodes, services, secrets …: there is no swarm, which `docker inspect` asks nevertheless, and goes by the words."""
+    """Nodes, services, secrets …: there is no swarm; `docker inspect` asks nevertheless, and goes by the words."""
     return as_json({"message": NO_MANAGER}, 503)
 
 
@@ -35,6 +35,18 @@ def build(engine: Engine, request: Request) -> Answer:
     raise Unavailable(
         "kernelkit does not build images yet", "change a container by hand and keep it with `docker commit`"
     )
+
+
+def build_session(engine: Engine, request: Request) -> Answer:
+    """What BuildKit's client opens first; refused, it would say a number, so it waits here until `build` refuses."""
+
+    def take(handover: Handover) -> None:
+        connection, _ = handover()
+        with open(connection, "rb", buffering=0) as session:
+            while session.read(4096):
+                pass
+
+    return Hijack(take)
 
 
 def build_cache(engine: Engine, request: Request) -> Answer:

@@ -75,7 +75,7 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/build", absent.build),
     ("POST", "/build/cancel", absent.build),
     ("POST", "/build/prune", absent.build_cache),
-    ("POST", "/session", absent.build),
+    ("POST", "/session", absent.build_session),
     ("POST", "/grpc", absent.build),
     ("GET", "/containers/{id}/attach/ws", absent.attach_by_websocket),
     *(

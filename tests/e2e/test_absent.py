@@ -69,11 +69,21 @@ def test_a_build_is_refused_clearly_however_large_it_is(shared_kk: Kernelkit, tm
     )
 
 
-@pytest.mark.parametrize("path", ["/session", "/grpc", "/build/cancel"])
+@pytest.mark.parametrize("path", ["/grpc", "/build/cancel"])
 def test_other_ways_to_build_are_refused_as_clearly(shared_kk: Kernelkit, path: str) -> None:
     status, said = ask(shared_kk, "POST", path)
     assert status == 501
     assert said.startswith("kernelkit does not build images yet")
+
+
+def test_a_session_of_buildkit_waits_for_the_refusal(shared_kk: Kernelkit) -> None:
+    """Its client says what `POST /build` answers, but only by a number what a session does."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(shared_kk.socket))
+        client.sendall(b"POST /session HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
+        assert ask(shared_kk, "POST", "/build?version=2")[0] == 501
 
 
 def test_a_websocket_is_refused_clearly(shared_kk: Kernelkit) -> None:

@@ -9,19 +9,26 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from tests.machine import Machine, short_folder
+from tests.patience import PATIENCE
 from tests.registry import Registry
 
 ROOT = Path(__file__).parents[1]
 
 # What runs in the background has ctrl-C ignored (sh(1), asynchronous lists), and so would have all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What is set for another docker or kernelkit, or for somebody's own terminal, has no say in the tests.
+for name in set(os.environ) - {"KERNELKIT_SPECS"}:
+    if name.startswith(("DOCKER_", "KERNELKIT_")) or name in ("COLUMNS", "LINES", "NO_COLOR"):
+        del os.environ[name]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +51,11 @@ class Kernelkit:
         self.home = home
         self.machine = machine
         self.socket = home / "run" / "docker.sock"
-        self.env = {"KERNELKIT_HOME": str(home), "DOCKER_HOST": f"unix://{self.socket}"}
+        self.env = {
+            "KERNELKIT_HOME": str(home),
+            "DOCKER_HOST": f"unix://{self.socket}",
+            "DOCKER_CONFIG": str(home / "docker"),  # the stock client's notes, which would go into the user's own
+        }
 
     def __call__(
         self, *arguments: str, check: bool = True, timeout: float = 120, input: str | None = None
@@ -79,6 +90,15 @@ class Kernelkit:
         if self.machine:
             return self.machine.start(*command, env=self.env, **options)
         return subprocess.Popen(command, env={**os.environ, **self.env}, text=True, **options)
+
+    def terminal(
+        self, command: list[str], size: tuple[int, int] = (33, 77), env: Mapping[str, str] | None = None
+    ) -> pexpect.spawn[str]:
+        """Start any command in a terminal of its own, as a person has one; `size` is (rows, columns)."""
+        env = {**os.environ, "TERM": "xterm", **self.env, **(env or {})}
+        if self.machine:
+            command = ["nsenter", f"--target={self.machine.init}", "--all", f"--wdns={ROOT}", "--", *command]
+        return pexpect.spawn(command[0], command[1:], env=env, encoding="utf-8", timeout=PATIENCE, dimensions=size)
 
     def remove(self) -> None:
         """Take the practice host down and the home away, unless something is still mounted in it."""

@@ -120,8 +120,8 @@ class Machine:
         }
 
     def _processes(self) -> list[str]:
-        """Every process but the one that looks; one that has just ended is given two seconds to be reaped."""
-        for _ in range(20):
+        """Every process but the one that looks; those that have just ended are given a moment to be reaped."""
+        for _ in range(100):
             listed = self.run("ps", "-eo", "pid,args", "--no-headers").stdout.splitlines()
             processes = sorted(line.strip() for line in listed if not line.endswith("ps -eo pid,args --no-headers"))
             if not any(line.endswith("<defunct>") for line in processes):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"
 # Nothing but the page under test: no sandbox of its own (we are root), no calls home.
@@ -25,6 +27,8 @@ FLAGS = (
 ).split()
 TOKEN = "lesson"
 NEWS = "@jupyterlab/apputils-extension:announcements"  # asks whether to fetch news from the web
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 class Lab:
@@ -55,9 +59,9 @@ class Lab:
         """Where the notebook is."""
         return f"http://127.0.0.1:{self.port}/lab/tree/{self.notebook}?token={TOKEN}"
 
-    def wait(self, patience: float = 30) -> None:
+    def wait(self) -> None:
         """Wait until it answers."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api?token={TOKEN}", timeout=2) as answer:
@@ -109,9 +113,10 @@ def chromium() -> Iterator[Browser]:
 def open_notebook(browser: Browser, lab: Lab, *, width: int = 1280, height: int = 1500) -> Page:
     """The notebook in a page, its kernel ready."""
     page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(PATIENCE * 1000)
     page.goto(lab.url)
-    page.locator(".jp-Notebook").wait_for(timeout=30_000)
-    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible(timeout=30_000)
+    page.locator(".jp-Notebook").wait_for()
+    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()
     return page
 
 

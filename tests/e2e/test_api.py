@@ -6,7 +6,6 @@ import http.client
 import json
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ import pytest
 
 from tests import schema
 from tests.conftest import Kernelkit
+from tests.patience import wait_until
 
 pytestmark = pytest.mark.skipif(not schema.available(), reason="needs the description of the API in specs/")
 
@@ -204,10 +204,7 @@ def test_a_client_that_vanishes_in_the_middle_harms_nobody(api: Api, shared_kk: 
         other.request("POST", f"/containers/{running}/wait")
         other.close()
     assert api.ask("GET", "/_ping") == (200, b"OK")
-    until = time.monotonic() + 5
-    while api.ask("GET", "/info")[1]["NEventsListener"] and time.monotonic() < until:
-        time.sleep(0.05)
-    assert api.ask("GET", "/info")[1]["NEventsListener"] == 0
+    wait_until(lambda: api.ask("GET", "/info")[1]["NEventsListener"] == 0)
 
 
 # the `docker` package ---------------------------------------------------------------------------------------------

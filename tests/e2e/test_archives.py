@@ -72,8 +72,7 @@ def test_diff_tells_what_changed_and_not_what_the_engine_mounted(kk_: Kernelkit,
 
 def test_the_tutorials_way_of_making_an_image(kk_: Kernelkit) -> None:
     """Run with -it, change files, ctrl-p ctrl-q, commit, run the commit, see the changes."""
-    run = ["docker", "run", "-it", "--name", "workshop", "busybox", "sh"]
-    terminal = pexpect.spawn(run[0], run[1:], env={**os.environ, **kk_.env}, timeout=20, encoding="utf-8")
+    terminal = kk_.terminal(["docker", "run", "-it", "--name", "workshop", "busybox", "sh"])
     terminal.expect("[#$] ")
     terminal.sendline("echo made by hand > /hello.txt && rm -r /var && echo do''ne")
     terminal.expect("done")

@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import Kernelkit
 from tests.layout import Layout
 from tests.machine import Machine, short_folder
+from tests.patience import PATIENCE, wait_until
 from tests.rude_registry import Asked, Reply, RudeRegistry
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
@@ -63,10 +64,8 @@ class Before:
         self._state = everything(kk)
 
     def assert_same(self) -> None:
-        for _ in range(40):
-            now = everything(self._kk)
-            if now == self._state:
-                return
+        until = time.monotonic() + PATIENCE
+        while (now := everything(self._kk)) != self._state and time.monotonic() < until:
             time.sleep(0.05)
         for what, there in self._state.items():
             assert now[what] == there, what
@@ -233,10 +232,7 @@ def test_a_client_that_is_killed_leaves_nothing_half_made(alone: Kernelkit, befo
         time.sleep(0.02 + i * 0.012)
         client.send_signal(signal.SIGKILL)
         client.communicate()
-    for _ in range(100):
-        if not alone("ps", "-q").stdout:
-            break
-        time.sleep(0.05)
+    wait_until(lambda: not alone("ps", "-q").stdout)
     found = alone("ps", "-a", "--format", "{{.State}}").stdout.split()
     assert set(found) <= {"created"}, "created and not yet started is whole, and as Docker leaves it"
     if found:

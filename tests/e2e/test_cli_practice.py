@@ -14,6 +14,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import PATIENCE, wait_until
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
 
@@ -26,8 +27,7 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
 
 
 def terminal(kk: Kernelkit, *words: str, columns: int = 132) -> pexpect.spawn[str]:
-    env = {**os.environ, **kk.env, "TERM": "xterm"}
-    return pexpect.spawn(KERNELKIT, list(words), env=env, encoding="utf-8", timeout=30, dimensions=(24, columns))
+    return kk.terminal([KERNELKIT, *words], (24, columns))
 
 
 def test_env_is_what_a_shell_needs_to_find_the_engine(kk: Kernelkit) -> None:
@@ -47,9 +47,7 @@ def test_a_shell_command_runs_in_the_host_and_leaves_with_its_code(kk: Kernelkit
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 def test_a_shell_in_a_terminal_leaves_with_its_last_code(kk: Kernelkit, shell: str) -> None:
     """It leads the terminal: what it started with ctrl-C ends, and it does not."""
-    child = pexpect.spawn(
-        KERNELKIT, ["shell"], env={**os.environ, **kk.env, "TERM": "xterm", "SHELL": shell}, encoding="utf-8", timeout=30
-    )
+    child = kk.terminal([KERNELKIT, "shell"], env={"SHELL": shell})
     child.expect("[#$] ")
     child.sendline("sleep 600; echo interrupted-$((40 + 2))")
     time.sleep(0.5)
@@ -91,10 +89,9 @@ def test_a_terminal_follows_its_size_and_detaches(kk: Kernelkit) -> None:
     child.sendline("stty size")
     child.expect_exact("24 132")
     child.setwinsize(40, 90)
+    child.sendline("until stty size | grep '40 90'; do sleep 0.1; done")
+    child.expect("\n40 90\r\n")
     child.expect_exact("/ # ")
-    time.sleep(0.3)
-    child.sendline("stty size")
-    child.expect_exact("40 90")
     child.send("\x10\x11")
     child.expect(pexpect.EOF)
     child.close()
@@ -130,7 +127,7 @@ def test_signals_reach_the_container(kk: Kernelkit) -> None:
     assert run.stdout.readline() == "ready\n"
     run.terminate()
     assert run.stdout.readline() == "caught\n"
-    assert run.wait(10) == 3
+    assert run.wait(PATIENCE) == 3
     run.communicate()
 
 
@@ -167,7 +164,7 @@ def test_stats_draw_again_and_again_until_interrupted(kk: Kernelkit) -> None:
 
 def test_events_come_as_they_happen(kk: Kernelkit) -> None:
     listener = kk.start([KERNELKIT, "events", "--filter", "type=container", "--format", "json"])
-    time.sleep(0.5)
+    wait_until(lambda: kk("info", "-f", "{{.NEventsListener}}").stdout == "1\n")
     kk("run", "--rm", "--name", "brief", "busybox", "true")
     assert listener.stdout is not None
     actions = []

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import PATIENCE, wait_until
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
 QUESTION = "q: give up"
@@ -29,8 +28,7 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
 
 def terminal(kk: Kernelkit, *words: str) -> pexpect.spawn[str]:
     """A command in a terminal of its own."""
-    env = {**os.environ, **kk.env, "TERM": "xterm", "NO_COLOR": "1", "SHELL": "/bin/sh"}
-    return pexpect.spawn(KERNELKIT, list(words), env=env, encoding="utf-8", timeout=30, dimensions=(24, 160))
+    return kk.terminal([KERNELKIT, *words], (24, 160), {"NO_COLOR": "1", "SHELL": "/bin/sh"})
 
 
 def headings(text: str) -> list[str]:
@@ -155,14 +153,18 @@ def test_the_record_has_three_forms(kk: Kernelkit) -> None:
 
 
 def test_follow_shows_what_anybody_asks_for(kk: Kernelkit, tmp_path: Path) -> None:
-    with (tmp_path / "followed").open("w") as file:
-        follower = kk.start([KERNELKIT, "trace", "--follow", "--json"], stdout=file)
-        time.sleep(0.5)
+    followed = tmp_path / "followed"
+
+    def a_start_was_seen() -> bool:
         kk.docker("run", "--rm", "busybox", "true")
-        time.sleep(0.5)
+        return '"RemoveCgroup"' in followed.read_text()
+
+    with followed.open("w") as file:
+        follower = kk.start([KERNELKIT, "trace", "--follow", "--json"], stdout=file)
+        wait_until(a_start_was_seen)
         follower.terminate()
-        follower.communicate(timeout=10)
-    operations = [json.loads(line)["operation"] for line in (tmp_path / "followed").read_text().splitlines()]
+        follower.communicate(timeout=PATIENCE)
+    operations = [json.loads(line)["operation"] for line in followed.read_text().splitlines()]
     assert "SetHostname" in operations
     assert "Exec" in operations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -26,8 +25,7 @@ def test_the_tour_sees_all_eight_steps_and_cleans_up(shared_kk: Kernelkit) -> No
 
 
 def test_in_a_terminal_it_waits_for_enter(shared_kk: Kernelkit) -> None:
-    env = {**os.environ, **shared_kk.env, "TERM": "xterm", "NO_COLOR": "1"}
-    child = pexpect.spawn(KERNELKIT, ["tour"], env=env, encoding="utf-8", timeout=60, dimensions=(50, 200))
+    child = shared_kk.terminal([KERNELKIT, "tour"], (50, 200), {"NO_COLOR": "1"})
     for number in range(1, 9):
         child.expect_exact(f"{number}. ")
         child.expect_exact("Enter ")
@@ -41,8 +39,7 @@ def test_in_a_terminal_it_waits_for_enter(shared_kk: Kernelkit) -> None:
 
 
 def test_leaving_in_the_middle_leaves_nothing(shared_kk: Kernelkit) -> None:
-    env = {**os.environ, **shared_kk.env, "TERM": "xterm"}
-    child = pexpect.spawn(KERNELKIT, ["tour"], env=env, encoding="utf-8", timeout=60)
+    child = shared_kk.terminal([KERNELKIT, "tour"])
     for number in range(1, 6):
         child.expect_exact(f"{number}. ")
         child.expect_exact("Enter ")

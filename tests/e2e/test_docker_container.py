@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import wait_until
 
 HOSTS = ("practice", "real")
 
@@ -55,15 +55,6 @@ def cgroup_of(kk: Kernelkit, name: str, controller: str) -> Path:
     return Path("/sys/fs/cgroup") / lines[-1].split(":", 2)[2].lstrip("/")
 
 
-def wait_for(claim: Any, seconds: float = 10) -> bool:
-    until = time.monotonic() + seconds
-    while not claim():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 # run ----------------------------------------------------------------------------------------------------------------
 
 
@@ -99,31 +90,27 @@ def test_stdin_is_piped_and_its_end_is_heard(kk: Kernelkit) -> None:
 
 
 def test_a_terminal_is_one(kk: Kernelkit) -> None:
-    child = pexpect.spawn("docker", ["run", "--rm", "-it", "busybox", "sh"], env={**os.environ, **kk.env}, timeout=20)
-    child.setwinsize(33, 77)
+    child = kk.terminal(["docker", "run", "--rm", "-it", "busybox", "sh"])
     child.expect("# ")
     child.sendline("tty; echo $TERM")
     child.expect("/dev/pts/0\r\nxterm\r\n")
     child.setwinsize(30, 70)
-    time.sleep(0.5)
-    child.sendline("stty size")
-    child.expect("30 70")
-    child.sendline("exit 3")
+    child.sendline("until stty size | grep '30 70'; do sleep 0.1; done; exit 3")
+    child.expect("\n30 70\r\n")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 3
 
 
 def test_ctrl_p_ctrl_q_leaves_it_running_and_attach_comes_back(kk: Kernelkit) -> None:
-    env = {**os.environ, **kk.env}
-    child = pexpect.spawn("docker", ["run", "-it", "--name", "dk", "busybox", "sh"], env=env, timeout=20)
+    child = kk.terminal(["docker", "run", "-it", "--name", "dk", "busybox", "sh"])
     child.expect("# ")
     child.send("\x10\x11")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
     assert inspect(kk, "dk")["State"]["Running"]
-    child = pexpect.spawn("docker", ["attach", "--detach-keys", "ctrl-a,d", "dk"], env=env, timeout=20)
+    child = kk.terminal(["docker", "attach", "--detach-keys", "ctrl-a,d", "dk"])
     child.sendline("echo again")
     child.expect("again\r\nagain\r\n")
     child.send("\x01d")
@@ -131,7 +118,7 @@ def test_ctrl_p_ctrl_q_leaves_it_running_and_attach_comes_back(kk: Kernelkit) ->
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 1
-    child = pexpect.spawn("docker", ["attach", "dk"], env=env, timeout=20)
+    child = kk.terminal(["docker", "attach", "dk"])
     child.sendline("exit 5")
     child.expect(pexpect.EOF)
     child.close()
@@ -146,7 +133,7 @@ def test_a_detached_run_prints_the_id_and_runs_as_long_as_its_first_process(kk: 
     assert len(identity) == 64
     assert in_host(kk, "cat", f"/proc/{pid}/comm") == "sleep\n"
     in_host(kk, "kill", "-KILL", str(pid))
-    assert wait_for(lambda: inspect(kk, "d1")["State"]["Status"] == "exited")
+    wait_until(lambda: inspect(kk, "d1")["State"]["Status"] == "exited")
     state = inspect(kk, "d1")["State"]
     assert (state["ExitCode"], state["Pid"], state["OOMKilled"]) == (137, 0, False)
     assert in_host(kk, "sh", "-c", f"ls -d /sys/fs/cgroup/*/containers/{identity} 2>/dev/null", check=False) == ""
@@ -207,14 +194,14 @@ def test_a_stopped_container_keeps_its_files_and_starts_again(kk: Kernelkit) -> 
 def test_stop_asks_first_and_makes_it_after_the_time(kk: Kernelkit) -> None:
     script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
     kk.docker("run", "-d", "--name", "polite", "busybox", "sh", "-c", script)
-    assert wait_for(lambda: "ready" in kk.docker("logs", "polite").stdout)
+    wait_until(lambda: "ready" in kk.docker("logs", "polite").stdout)
     kk.docker("stop", "polite")
     assert inspect(kk, "polite")["State"]["ExitCode"] == 3
     assert kk.docker("logs", "polite").stdout == "ready\nbye\n"
     kk.docker("run", "-d", "--name", "rude", "busybox", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
     began = time.monotonic()
     kk.docker("stop", "-t", "1", "rude")
-    assert 0.9 < time.monotonic() - began < 5
+    assert 0.9 < time.monotonic() - began < 9, "not the ten seconds that are given without -t"
     assert inspect(kk, "rude")["State"]["ExitCode"] == 137
     assert kk.docker("stop", "rude").returncode == 0, "stopping what is stopped is no error"
 
@@ -222,9 +209,9 @@ def test_stop_asks_first_and_makes_it_after_the_time(kk: Kernelkit) -> None:
 def test_kill_sends_any_signal(kk: Kernelkit) -> None:
     script = "trap 'echo usr1' USR1; echo ready; while :; do sleep 0.1; done"
     kk.docker("run", "-d", "--name", "k1", "busybox", "sh", "-c", script)
-    assert wait_for(lambda: "ready" in kk.docker("logs", "k1").stdout)
+    wait_until(lambda: "ready" in kk.docker("logs", "k1").stdout)
     kk.docker("kill", "-s", "USR1", "k1")
-    assert wait_for(lambda: "usr1" in kk.docker("logs", "k1").stdout)
+    wait_until(lambda: "usr1" in kk.docker("logs", "k1").stdout)
     assert "invalid signal: NOSUCH" in kk.docker("kill", "-s", "NOSUCH", "k1", check=False).stderr
     kk.docker("kill", "k1")
     assert inspect(kk, "k1")["State"]["ExitCode"] == 137
@@ -249,7 +236,7 @@ def test_pause_freezes_and_unpause_wakes(kk: Kernelkit) -> None:
     assert kk.docker("logs", "p1").stdout == before
     assert "is paused" in kk.docker("exec", "p1", "true", check=False).stderr
     kk.docker("unpause", "p1")
-    assert wait_for(lambda: len(kk.docker("logs", "p1").stdout) > len(before))
+    wait_until(lambda: len(kk.docker("logs", "p1").stdout) > len(before))
     kk.docker("pause", "p1")
     kk.docker("rm", "-f", "p1")
 
@@ -301,11 +288,11 @@ def test_prune_removes_those_that_do_not_run(kk: Kernelkit) -> None:
 
 def test_restart_policies(kk: Kernelkit) -> None:
     kk.docker("run", "-d", "--name", "f1", "--restart", "on-failure:2", "busybox", "false")
-    assert wait_for(lambda: inspect(kk, "f1")["State"]["Status"] == "exited")
+    wait_until(lambda: inspect(kk, "f1")["State"]["Status"] == "exited")
     assert inspect(kk, "f1")["RestartCount"] == 2
     kk.docker("run", "-d", "--name", "a1", "--restart", "always", "busybox", "sleep", "1000")
     in_host(kk, "kill", "-KILL", str(inspect(kk, "a1")["State"]["Pid"]))
-    assert wait_for(lambda: inspect(kk, "a1")["RestartCount"] == 1 and inspect(kk, "a1")["State"]["Running"])
+    wait_until(lambda: inspect(kk, "a1")["RestartCount"] == 1 and inspect(kk, "a1")["State"]["Running"])
     kk.docker("stop", "-t", "0", "a1")
     time.sleep(0.5)
     assert inspect(kk, "a1")["State"]["Status"] == "exited", "stopped by hand it stays so"
@@ -411,7 +398,7 @@ def test_ps_filters_and_formats(kk: Kernelkit) -> None:
 
 def test_top_lists_the_host_s_view_of_its_processes(kk: Kernelkit) -> None:
     kk.docker("run", "-d", "--name", "t1", "busybox", "sh", "-c", "sleep 1000 & sleep 2000")
-    assert wait_for(lambda: kk.docker("top", "t1").stdout.count("sleep") >= 2)
+    wait_until(lambda: kk.docker("top", "t1").stdout.count("sleep") >= 2)
     rows = kk.docker("top", "t1", "-o", "pid,args").stdout.splitlines()
     assert rows[0].split() == ["PID", "COMMAND"]
     assert str(inspect(kk, "t1")["State"]["Pid"]) in {row.split()[0] for row in rows[1:]}
@@ -481,7 +468,7 @@ def test_exec(kk: Kernelkit) -> None:
     assert missing.returncode == 126
     assert 'exec: "nosuch": executable file not found in $PATH' in missing.stdout
     kk.docker("exec", "-d", "x1", "sleep", "77")
-    assert wait_for(lambda: "sleep 77" in kk.docker("top", "x1").stdout)
+    wait_until(lambda: "sleep 77" in kk.docker("top", "x1").stdout)
 
 
 def test_exec_stands_where_the_container_stands(kk: Kernelkit) -> None:
@@ -503,7 +490,7 @@ def test_exec_stands_where_the_container_stands(kk: Kernelkit) -> None:
 
 def test_exec_has_a_terminal_and_detaches(kk: Kernelkit) -> None:
     kk.docker("run", "-d", "--name", "x1", "busybox", "sleep", "1000")
-    child = pexpect.spawn("docker", ["exec", "-it", "x1", "sh"], env={**os.environ, **kk.env}, timeout=20)
+    child = kk.terminal(["docker", "exec", "-it", "x1", "sh"])
     child.expect("# ")
     child.sendline("tty")
     child.expect("/dev/pts/0")
@@ -522,7 +509,7 @@ def test_exec_in_what_does_not_run_is_refused(kk: Kernelkit) -> None:
 
 def test_a_first_start_that_cannot_be_leaves_nothing_of_what_was_to_be_removed(kk: Kernelkit) -> None:
     kk.docker("create", "--name", "still", "busybox")
-    refused = kk.docker("run", "--rm", "--network", "container:still", "busybox", "true", check=False, timeout=20)
+    refused = kk.docker("run", "--rm", "--network", "container:still", "busybox", "true", check=False)
     assert refused.returncode == 125
     assert "cannot join network of a non running container" in refused.stderr
     assert kk.docker("ps", "-a", "--format", "{{.Names}}").stdout == "still\n"
@@ -531,18 +518,18 @@ def test_a_first_start_that_cannot_be_leaves_nothing_of_what_was_to_be_removed(k
 def test_what_waits_for_its_restart_can_be_stopped_at_once(kk: Kernelkit) -> None:
     kk.docker("run", "-d", "--name", "loops", "--restart", "always", "busybox", "false")
     # The pause before each restart is twice as long as the one before: by now there is time to get into one.
-    assert wait_for(lambda: inspect(kk, "loops")["RestartCount"] >= 3)
-    assert wait_for(lambda: inspect(kk, "loops")["State"]["Restarting"])
+    wait_until(lambda: inspect(kk, "loops")["RestartCount"] >= 5)
+    wait_until(lambda: inspect(kk, "loops")["State"]["Restarting"])
     assert "Restarting (1) " in kk.docker("ps").stdout
     assert "is restarting" in kk.docker("pause", "loops", check=False).stderr
     began = time.monotonic()
     kk.docker("stop", "loops")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9, "nobody is there to be given ten seconds"
     count = inspect(kk, "loops")["RestartCount"]
     assert inspect(kk, "loops")["State"]["Status"] == "exited"
     time.sleep(1.5)
     assert inspect(kk, "loops")["RestartCount"] == count
     kk.docker("start", "loops")
     assert inspect(kk, "loops")["RestartCount"] <= 1, "a start by hand counts anew"
-    assert wait_for(lambda: inspect(kk, "loops")["State"]["Restarting"])
-    kk.docker("rm", "-f", "loops", timeout=5)
+    wait_until(lambda: inspect(kk, "loops")["State"]["Restarting"])
+    kk.docker("rm", "-f", "loops")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from tests.conftest import Kernelkit
 from tests.e2e.test_api import Api
 from tests.e2e.test_script import in_host
+from tests.patience import wait_until
 
 
 @pytest.fixture
@@ -138,9 +138,7 @@ def test_an_operation_that_is_none_is_refused(api: Api, operation: object, said:
 
 def test_the_oci_configuration_is_kept_beside_the_record(container: str, shared_kk: Kernelkit) -> None:
     folder = shared_kk.home / "containers" / container
-    until = time.monotonic() + 5
-    while not (folder / "config.json").exists() and time.monotonic() < until:
-        time.sleep(0.02)  # it is written off the path of the request
+    wait_until((folder / "config.json").exists)  # it is written off the path of the request
     found = json.loads((folder / "config.json").read_text())
     assert (found["ociVersion"], found["process"]["args"], found["hostname"]) == ("1.0.2", ["sleep", "1000"], "inside")
     lines = [json.loads(line) for line in (folder / "trace.jsonl").read_text().splitlines()]

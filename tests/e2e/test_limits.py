@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import wait_until
 
 HOSTS = ("practice", "real")
 
@@ -110,11 +111,7 @@ def test_without_the_killer_the_hog_waits_until_it_is_stopped(kk: Kernelkit) -> 
         assert "oom" in answer.stderr.lower()
         return
     limits = Cgroups(kk, "stuck")
-    for _ in range(60):
-        if "under_oom 1" in limits.read("memory", "memory.oom_control", "memory.events"):
-            break
-        time.sleep(0.05)
-    assert "under_oom 1" in limits.read("memory", "memory.oom_control", "memory.events")
+    wait_until(lambda: "under_oom 1" in limits.read("memory", "memory.oom_control", "memory.events"))
     assert inspect(kk, "stuck")["State"]["Running"]
     kk("rm", "-f", "stuck")
 
@@ -135,11 +132,7 @@ def test_processor_time_is_throttled(kk: Kernelkit) -> None:
 def test_a_fork_bomb_is_stopped(kk: Kernelkit) -> None:
     kk("run", "-d", "--name", "bomb", "--pids-limit", "15", "busybox", "sh", "-c", BOMB)
     limits = Cgroups(kk, "bomb")
-    for _ in range(60):
-        if "can't fork" in kk("logs", "bomb").stderr:
-            break
-        time.sleep(0.05)
-    assert "can't fork" in kk("logs", "bomb").stderr
+    wait_until(lambda: "can't fork" in kk("logs", "bomb").stderr)
     assert int(limits.read("pids", "pids.current", "pids.current")) <= 15
     refused = kk("exec", "bomb", "true", check=False)
     assert refused.returncode in (0, 126), "an exec counts too"

@@ -6,22 +6,11 @@ import os
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 from tests.conftest import Kernelkit
 from tests.machine import Machine, short_folder
-
-
-def wait_until(claim: object, seconds: float = 10) -> bool:
-    """Whether a claim (a function) becomes true in time."""
-    assert callable(claim)
-    until = time.monotonic() + seconds
-    while not claim():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
+from tests.patience import wait_until
 
 
 def init_of(kk: Kernelkit) -> int:
@@ -47,7 +36,7 @@ def test_a_host_whose_first_process_is_killed_leaves_nothing_behind(kk_alone: Ke
     before = machine.state()
     kk("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
     machine.run("kill", "-KILL", str(init_of(kk)))
-    assert wait_until(lambda: machine.state() == before), "something was left behind"
+    wait_until(lambda: machine.state() == before), "something was left behind"
     assert kk("ps", "-q").stdout == ""  # booted again, and nothing runs
     assert "Exited (255)" in kk("ps", "-a").stdout
 
@@ -106,10 +95,10 @@ def test_an_engine_that_is_killed_comes_back_and_its_containers_run_on(kk: Kerne
         and f"KERNELKIT_HOME={kk.home}".encode() in (entry / "environ").read_bytes().split(b"\0")
     )
     os.kill(engine, signal.SIGKILL)
-    assert wait_until(lambda: kk("ps", "-q", check=False).stdout != "")
+    wait_until(lambda: kk("ps", "-q", check=False).stdout != "")
     assert kk("inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "on").stdout == f"running {pid}"
     said = kk("logs", "on").stdout.count("tick")
-    assert wait_until(lambda: kk("logs", "on").stdout.count("tick") > said + 2), "its log goes on"
+    wait_until(lambda: kk("logs", "on").stdout.count("tick") > said + 2), "its log goes on"
     assert kk("exec", "on", "echo", "inside").stdout == "inside\n"
     kk("rm", "-f", "on")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
@@ -21,15 +20,7 @@ def commands() -> Iterator[str]:
 
 def typed(kk: Kernelkit, line: str) -> tuple[int, str]:
     """The exit code and the output of a line typed into a terminal; what opens a shell is left with `exit`."""
-    assert kk.machine
-    child = pexpect.spawn(
-        "nsenter",
-        [f"--target={kk.machine.init}", "--all", f"--wdns={ROOT}", "--", "bash", "-c", line],
-        env={**os.environ, **kk.env, "TERM": "xterm"},
-        encoding="utf-8",
-        timeout=60,
-        dimensions=(50, 200),
-    )
+    child = kk.terminal(["bash", "-c", line], (50, 200))
     if "--step" in line:
         child.expect_exact("Enter:")
         child.send("c")

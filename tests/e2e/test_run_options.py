@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import wait_until
 
 Run = Callable[..., Any]
 
@@ -46,11 +46,7 @@ def inspect(kk: Kernelkit, name: str) -> dict[str, Any]:
 
 def await_log(kk: Kernelkit, name: str, word: str) -> None:
     """Wait until a container has said this."""
-    for _ in range(100):
-        if word in kk("logs", name).stdout:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{name} never said '{word}'")
+    wait_until(lambda: word in kk("logs", name).stdout, f"{name} never said '{word}'")
 
 
 def seen(name: str, options: str, command: str, said: str) -> Any:
@@ -227,10 +223,7 @@ def test_a_profile_of_one_s_own_filters_system_calls(run: Run, tmp_path: Path) -
 def test_annotations_are_in_the_container_s_specification(kk: Kernelkit) -> None:
     identity = kk("run", "-d", "--annotation", "a=b", "busybox", "sleep", "100").stdout.strip()
     file = kk.home / "containers" / identity / "config.json"
-    for _ in range(100):  # written when there is time for it
-        if file.exists():
-            break
-        time.sleep(0.05)
+    wait_until(file.exists)  # written when there is time for it
     assert json.loads(file.read_text())["annotations"] == {"a": "b"}
 
 
@@ -339,9 +332,9 @@ def test_an_init_collects_orphans_and_hands_on_signals(kk: Kernelkit) -> None:
     kk("run", "-d", "--init", "--name", "in", "busybox", "sh", "-c", script)
     await_log(kk, "in", "ready")
     kk("exec", "in", "sleep", "0.3")
-    processes = kk("exec", "in", "ps", "-o", "pid,stat,args").stdout
-    assert "/sbin/kernelkit-init -- sh -c" in processes.splitlines()[1]
-    assert " Z" not in processes
+    ps = ("exec", "in", "ps", "-o", "pid,stat,args")
+    assert "/sbin/kernelkit-init -- sh -c" in kk(*ps).stdout.splitlines()[1]
+    wait_until(lambda: " Z" not in kk(*ps).stdout)  # for a moment, what has just ended is one
     kk("stop", "in")
     assert inspect(kk, "in")["State"]["ExitCode"] == 5
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import PATIENCE
 
 STATUS = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp", "NSpid:", "NSsid:")
 FILES = (
@@ -142,12 +143,12 @@ def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, 
             in_host(kk, "kill", "-KILL", str(pid))
         else:
             typed.kill()
-        print(*typed.communicate(timeout=10))
+        print(*typed.communicate(timeout=PATIENCE))
 
 
 def _await_program(kk: Kernelkit, identity: str, typed: subprocess.Popen[str] | None = None) -> int:
     """The pid of the container's program, once it is that and stands on its own root."""
-    for _ in range(100):
+    for _ in range(600):
         command = f"cat $(find /sys/fs/cgroup -path '*{identity}/cgroup.procs') | sort -un | tail -n 1"
         pid = in_host(kk, "sh", "-c", command).strip()
         if pid and in_host(kk, "cat", f"/proc/{pid}/comm") == "sleep\n":

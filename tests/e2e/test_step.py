@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import Kernelkit
 from tests.e2e.test_script import ask
 from tests.e2e.test_strace import engine_of
+from tests.patience import PATIENCE, wait_until
 
 
 class Start:
@@ -24,7 +25,7 @@ class Start:
     def __init__(self, kk: Kernelkit, name: str, **query: Any) -> None:
         Start.open.append(self)
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(20)
+        self._socket.settimeout(PATIENCE)
         self._socket.connect(str(kk.socket))
         target = f"/kernelkit/containers/{name}/start?{urlencode(query, doseq=True)}"
         self._socket.sendall(
@@ -89,9 +90,8 @@ def links(kk: Kernelkit) -> list[str]:
 
 def processes(kk: Kernelkit) -> str:
     """Every process, once the shim that waits ahead for the next start is there."""
-    until = time.monotonic() + 5
     now, before = in_host(kk, "ps", "-e", "-o", "args="), ""
-    while now != before and time.monotonic() < until:
+    while now != before:
         time.sleep(0.2)
         now, before = in_host(kk, "ps", "-e", "-o", "args="), now
     return now
@@ -99,10 +99,8 @@ def processes(kk: Kernelkit) -> str:
 
 def held(kk: Kernelkit) -> dict[str, str]:
     """What the practice host holds that a start makes, with no container in it."""
-    until = time.monotonic() + 5
     # The kernel takes a network namespace apart a moment after its last process has gone.
-    while any(link.startswith("veth") for link in links(kk)) and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: not any(link.startswith("veth") for link in links(kk)))
     return {
         "links": " ".join(links(kk)),
         "rules": in_host(kk, "nft", "list", "ruleset"),
@@ -157,7 +155,9 @@ def test_one_operation_can_be_skipped_on_the_way(kk: Kernelkit) -> None:
     assert kk.docker("exec", name, "hostname").stdout == in_host(kk, "hostname")
 
 
-@pytest.mark.parametrize("operation", ["MakeCgroup", "Clone", "SetHostname", "AddVeth", "AddSetElement", "AddMapElement", "Exec"])
+@pytest.mark.parametrize(
+    "operation", ["MakeCgroup", "Clone", "SetHostname", "AddVeth", "AddSetElement", "AddMapElement", "Exec"]
+)
 @pytest.mark.parametrize("politely", [True, False], ids=["aborted", "vanished"])
 def test_a_start_that_is_given_up_leaves_nothing_behind(kk: Kernelkit, operation: str, politely: bool) -> None:
     before = held(kk)
@@ -223,7 +223,7 @@ def test_a_name_that_means_nothing_is_refused_with_what_there_is(kk: Kernelkit) 
 
 def test_the_record_is_followed_whoever_asks(kk: Kernelkit) -> None:
     follower = socket.socket(socket.AF_UNIX)
-    follower.settimeout(20)
+    follower.settimeout(PATIENCE)
     follower.connect(str(kk.socket))
     follower.sendall(b"GET /kernelkit/trace?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n")
     head = b""
@@ -244,16 +244,12 @@ def test_the_record_is_followed_whoever_asks(kk: Kernelkit) -> None:
 def test_a_record_outlives_the_engine_that_made_it(kk: Kernelkit) -> None:
     identity = kk.docker("run", "-d", "busybox", "sleep", "1000").stdout.strip()
     file = kk.home / "containers" / identity / "trace.jsonl"
-    until = time.monotonic() + 5
-    while not file.exists() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_until(file.exists)
     whole = file.read_text().splitlines()
     kk.run(["kill", "-KILL", str(engine_of(kk))])
-    while kk.docker("ps", "-q", check=False).stdout == "" and time.monotonic() < until + 10:
-        time.sleep(0.05)
+    wait_until(lambda: kk.docker("ps", "-q", check=False).stdout)
     kk.docker("exec", identity, "true")
-    while len(file.read_text().splitlines()) <= len(whole) and time.monotonic() < until + 15:
-        time.sleep(0.02)
+    wait_until(lambda: len(file.read_text().splitlines()) > len(whole))
     after = [json.loads(line) for line in file.read_text().splitlines()]
     assert [step["seq"] for step in after] == list(range(1, len(after) + 1))
     assert [step["operation"] for step in after[: len(whole)]] == [json.loads(line)["operation"] for line in whole]

@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import Kernelkit
 from tests.e2e.test_script import ask, in_host
+from tests.patience import wait_until
 
 CALLS = (
     "mount,umount2,unshare,setns,clone,clone3,fork,vfork,pivot_root,move_mount,sethostname,setdomainname,capset,seccomp,"
@@ -80,20 +81,35 @@ def traced(kk: Kernelkit, output: Path, *command: str) -> tuple[list[tuple[int, 
         "-o",
         str(output),
     ]
-    strace = kk.start([*attach, "-p", init, "-p", str(engine_of(kk))])
-    try:
-        time.sleep(1)  # to be attached to all threads
+    engine = str(engine_of(kk))
+    strace = kk.start([*attach, "-p", init, "-p", engine])
+
+    def is_attached() -> bool:
         assert strace.poll() is None, strace.stderr and strace.stderr.read()
+        return (
+            "TracerPid:\t0\n"
+            not in kk.run(["sh", "-c", f"cat /proc/{init}/task/*/status /proc/{engine}/task/*/status"]).stdout
+        )
+
+    try:
+        wait_until(is_attached)
         kk.docker("run", "--rm", "busybox", "true")
-        time.sleep(1)
+        _await_silence(output)
         before = len(output.read_text())
         kk.docker(*command)
-        time.sleep(0.5)
+        _await_silence(output)
     finally:
         strace.send_signal(signal.SIGINT)
         strace.wait()
     text = output.read_text()
     return list(_calls(text[:before])), list(_calls(text[before:]))
+
+
+def _await_silence(output: Path) -> None:
+    """Wait until nothing more is asked of the kernel for a second."""
+    size = -1
+    while size != (size := output.stat().st_size):
+        time.sleep(1)
 
 
 def _calls(text: str) -> Iterator[tuple[int, str]]:

@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import PATIENCE, wait_until
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
 
@@ -34,18 +34,9 @@ def state(kk: Kernelkit, name: str) -> dict[str, Any]:
     return found
 
 
-def wait_for(claim: Callable[[], object], seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < until, "it never became true"
-        time.sleep(0.03)
-
-
 def spawn(kk: Kernelkit, *words: str) -> pexpect.spawn:
     """A kernelkit command with a terminal of its own, as a person would have."""
-    child = pexpect.spawn(KERNELKIT, [*words], env={**os.environ, **kk.env}, timeout=15, encoding="utf-8")
-    child.setwinsize(33, 77)
-    return child
+    return kk.terminal([KERNELKIT, *words])
 
 
 def end(child: pexpect.spawn) -> int | None:
@@ -67,9 +58,8 @@ def test_a_shell_has_a_terminal_of_the_right_size(kk: Kernelkit) -> None:
     child.sendline("tty; echo $TERM; stty size")
     child.expect("/dev/pts/0\r\nxterm\r\n33 77\r\n")
     child.setwinsize(30, 70)
-    time.sleep(0.2)
-    child.sendline("stty size; exit 3")
-    child.expect("30 70\r\n")
+    child.sendline("until stty size | grep '30 70'; do sleep 0.1; done; exit 3")
+    child.expect("\n30 70\r\n")
     assert end(child) == 3
 
 
@@ -80,7 +70,7 @@ def test_the_size_is_there_when_the_program_begins(kk: Kernelkit) -> None:
 
 
 def test_the_terminal_is_raw_meanwhile_and_as_before_afterwards(kk: Kernelkit) -> None:
-    shell = pexpect.spawn("sh", ["-i"], env={**os.environ, **kk.env, "PS1": "$ "}, timeout=15, encoding="utf-8")
+    shell = kk.terminal(["sh", "-i"], env={"PS1": "$ "})
     shell.expect_exact("$ ")
     before = modes(shell)
     shell.sendline(f"{KERNELKIT} run --rm -it busybox sh")
@@ -120,32 +110,31 @@ def test_what_a_person_in_tmux_sees_is_whole(kk: Kernelkit) -> None:
     try:
         keys = f"{KERNELKIT} run --rm -it busybox vi /etc/passwd"
         subprocess.run([*tmux, "send-keys", keys, "Enter"], env=env, check=True)
-        wait_for(lambda: "root:x:0:0" in screen() and re.search(r"- /etc/passwd 1/\d+", screen()))
+        wait_until(lambda: "root:x:0:0" in screen() and re.search(r"- /etc/passwd 1/\d+", screen()))
         assert len(screen().rstrip("\n").splitlines()) == 20, "it fills the screen"
         subprocess.run([*tmux, "resize-window", "-x", "60", "-y", "10"], env=env, check=True)
         subprocess.run([*tmux, "send-keys", "G"], env=env, check=True)
-        wait_for(lambda: re.search(r"- /etc/passwd (\d+)/\1", screen()))
+        wait_until(lambda: re.search(r"- /etc/passwd (\d+)/\1", screen()))
         subprocess.run([*tmux, "send-keys", ":q!", "Enter"], env=env, check=True)
-        wait_for(lambda: screen().rstrip().endswith(("$", "#")))
+        wait_until(lambda: screen().rstrip().endswith(("$", "#")))
         subprocess.run([*tmux, "send-keys", "stty -a | grep -c ' echo '", "Enter"], env=env, check=True)
-        wait_for(lambda: re.search(r"^1$", screen(), re.MULTILINE))
+        wait_until(lambda: re.search(r"^1$", screen(), re.MULTILINE))
     finally:
         subprocess.run([*tmux, "kill-server"], env=env, check=False)
 
 
 def test_ctrl_c_goes_to_the_program(kk: Kernelkit) -> None:
-    child = spawn(kk, "run", "--rm", "-it", "busybox", "sh")
+    child = spawn(kk, "run", "--rm", "-it", "--name", "shell", "busybox", "sh")
     child.expect("/ # ")
     child.sendline("sleep 1000")
-    time.sleep(0.3)
+    wait_until(lambda: "sleep 1000" in kk("top", "shell").stdout)
     child.sendcontrol("c")
     child.expect("/ # ")
     child.sendline("echo $?; exit")
     child.expect("130\r\n")
     end(child)
-    child = spawn(kk, "run", "--rm", "-it", "--init", "busybox", "sleep", "1000")
-    wait_for(lambda: kk("ps", "-q").stdout)
-    time.sleep(0.2)
+    child = spawn(kk, "run", "--rm", "-it", "--init", "--name", "init", "busybox", "sleep", "1000")
+    wait_until(lambda: re.search(r"\d\s+sleep 1000$", kk("top", "init", check=False).stdout, re.MULTILINE))
     child.sendcontrol("c")
     assert end(child) == 130
 
@@ -178,7 +167,7 @@ def test_ctrl_p_ctrl_q_leaves_it_running_and_attach_comes_back(kk: Kernelkit) ->
 
 def test_other_keys_detach_and_then_the_usual_ones_do_not(kk: Kernelkit) -> None:
     child = spawn(kk, "run", "-it", "--name", "other", "--detach-keys", "ctrl-a,x", "busybox", "cat")
-    wait_for(lambda: kk("ps", "-q").stdout)
+    wait_until(lambda: kk("ps", "-q").stdout)
     child.send("\x10\x11usual\r")
     child.expect("usual\r\n")
     child.send("\x01x")
@@ -233,7 +222,7 @@ def test_the_end_of_input_is_heard_while_output_goes_on(kk: Kernelkit) -> None:
     assert process.stdout.readline() == "one\n", "at once, not at the end"
     process.stdin.close()
     assert process.stdout.read() == "after\n"
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def test_without_i_there_is_no_input(kk: Kernelkit) -> None:
@@ -252,8 +241,8 @@ def test_output_and_errors_are_apart_and_in_the_log(kk: Kernelkit) -> None:
 
 def test_a_reader_that_leaves_ends_nothing_but_itself(kk: Kernelkit) -> None:
     command = f"{KERNELKIT} run --rm busybox sh -c 'while echo y; do :; done' | head -1"
-    assert kk.run(["sh", "-c", command], timeout=20).stdout == "y\n"
-    wait_for(lambda: len(kk("ps", "-q").stdout.split()) <= 1)
+    assert kk.run(["sh", "-c", command]).stdout == "y\n"
+    wait_until(lambda: len(kk("ps", "-q").stdout.split()) <= 1)
 
 
 def test_detached_it_prints_its_id_and_logs_are_followed(kk: Kernelkit) -> None:
@@ -300,7 +289,7 @@ def test_a_signal_to_the_client_reaches_the_program(kk: Kernelkit, number: signa
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    assert process.communicate(timeout=10)[0] == f"{name}\n"
+    assert process.communicate(timeout=PATIENCE)[0] == f"{name}\n"
     assert process.returncode == 9
 
 
@@ -310,6 +299,6 @@ def test_without_the_proxy_the_client_ends_and_the_program_goes_on(kk: Kernelkit
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode in (-15, 143)
     assert state(kk, "on")["Running"]

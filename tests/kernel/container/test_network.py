@@ -15,6 +15,7 @@ from kernelkit.kernel import libc, netlink
 from kernelkit.kernel.ip import SetLinkUp
 from kernelkit.trace import Ledger, Operation
 from tests.child import in_child
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces of one's own take CAP_SYS_ADMIN: root")
 
@@ -84,7 +85,9 @@ def test_who_has_an_address_now_is_found_however_lately_somebody_else_had_it() -
             os.close(read)
             os.close(write)
             try:
+                # Less than the second after which TCP asks again: the first packet must reach the one who is there now.
                 with socket.create_connection((ADDRESS, 80), timeout=0.8) as asking:
+                    asking.settimeout(PATIENCE)
                     found.append(asking.recv(10).decode())
             finally:
                 os.kill(pid, signal.SIGKILL)

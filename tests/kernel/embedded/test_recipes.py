@@ -18,6 +18,7 @@ from kernelkit.embedded import recipes
 from kernelkit.embedded.layout import Layout
 from kernelkit.embedded.packages import Wanted, find
 from kernelkit.errors import InvalidRequest, KernelkitError, Unavailable
+from tests.patience import wait_until
 
 PREPARE = [sys.executable, "-m", "kernelkit.embedded", "prepare"]
 REPOSITORY = Path(__file__).parents[3]
@@ -216,11 +217,7 @@ def test_without_program_package_and_network_one_line_says_what_is_missing(tmp_p
 
 def test_in_the_background_it_returns_at_once_and_the_image_appears(tmp_path: Path) -> None:
     subprocess.run([*PREPARE, "bash", "--background", "--home", str(tmp_path)], check=True, cwd=REPOSITORY, timeout=20)
-    for _ in range(400):
-        if recipes.ready(tmp_path, "bash"):
-            break
-        time.sleep(0.05)
-    assert recipes.ready(tmp_path, "bash"), (tmp_path / "embedded/prepare.log").read_text()
+    wait_until(lambda: recipes.ready(tmp_path, "bash"))
 
 
 def test_the_layout_is_one_that_other_tools_read(tmp_path: Path) -> None:

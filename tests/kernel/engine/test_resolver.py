@@ -17,6 +17,7 @@ from kernelkit.engine.model import Container
 from kernelkit.engine.resolver import Resolver
 from kernelkit.errors import NotFound
 from kernelkit.kernel.sockets import open_pair
+from tests.patience import PATIENCE
 
 
 def question(name: str, kind: int = dns.A) -> bytes:
@@ -76,13 +77,13 @@ def address(engine: Any) -> Iterator[tuple[str, int]]:
 
 def ask(address: tuple[str, int], message: bytes) -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(5)
+        asking.settimeout(PATIENCE)
         asking.sendto(message, address)
         return asking.recv(4096)
 
 
 def ask_by_connection(address: tuple[str, int], message: bytes) -> bytes:
-    with socket.create_connection(address, timeout=5) as asking:
+    with socket.create_connection(address, timeout=PATIENCE) as asking:
         asking.sendall(struct.pack("!H", len(message)) + message)
         (length,) = struct.unpack("!H", asking.recv(2, socket.MSG_WAITALL))
         return asking.recv(length, socket.MSG_WAITALL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from kernelkit.kernel.cgroup import (
     MakeCgroup,
     MoveProcesses,
     RemoveCgroup,
+    RemoveEmptyCgroup,
     Thaw,
     WriteCgroup,
     processes,
@@ -26,6 +26,7 @@ from kernelkit.kernel.cgroup import (
 from kernelkit.kernel.hierarchies import Hierarchy, read_layout
 from kernelkit.kernel.process import Clone
 from tests.child import in_child
+from tests.patience import wait_until
 
 
 @pytest.fixture
@@ -51,6 +52,21 @@ def sleeper(place: Path) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "60"], preexec_fn=JoinCgroup(str(place), "cgroup.procs").perform) as process:
         yield process
         process.kill()
+
+
+def test_only_an_empty_cgroup_is_removed(place: Path) -> None:
+    inner = place / "inner"
+    inner.mkdir()
+    RemoveEmptyCgroup(str(place)).perform()
+    assert inner.is_dir(), "one is in it"
+    with subprocess.Popen(["sleep", "60"], preexec_fn=JoinCgroup(str(inner), "cgroup.procs").perform) as process:
+        RemoveEmptyCgroup(str(inner)).perform()
+        assert inner.is_dir(), "a process is in it"
+        process.kill()
+    RemoveCgroup(str(inner)).perform()
+    RemoveEmptyCgroup(str(inner)).perform()  # it has gone already
+    RemoveEmptyCgroup(str(place)).perform()
+    assert not place.exists()
 
 
 def where() -> str:
@@ -108,9 +124,7 @@ def test_the_frozen_are_frozen_until_they_are_thawed(place: Path, sleeper: subpr
     Freeze(str(place), 2).perform()
     assert "frozen 1" in (place / "cgroup.events").read_text()
     Thaw(str(place), 2).perform()
-    until = time.monotonic() + 5
-    while "frozen 0" not in (place / "cgroup.events").read_text():
-        assert time.monotonic() < until
+    wait_until(lambda: "frozen 0" in (place / "cgroup.events").read_text())
 
 
 def test_all_inside_are_ended_at_once(place: Path, sleeper: subprocess.Popen[bytes]) -> None:

@@ -293,7 +293,7 @@ def test_a_cable_that_does_not_come_up_is_not_waited_for_for_ever() -> None:
         AwaitLink("veth1").perform()
         return time.monotonic() - began
 
-    assert 0.4 < alone(there) < 2
+    assert 0.4 < alone(there) < 10
 
 
 def test_ipv6_can_be_switched_off() -> None:

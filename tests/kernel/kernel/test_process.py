@@ -15,16 +15,9 @@ import pytest
 from kernelkit.kernel.process import Clone, Exec, ForbidTracing, StayAsInit
 from kernelkit.kernel.setpriv import SetCapabilities
 from tests.child import child, in_child
+from tests.patience import wait_until
 
 ENVIRONMENT = ("PATH=/usr/bin:/bin",)
-
-
-def wait_for(claim: Callable[[], object]) -> None:
-    for _ in range(200):
-        if claim():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it never became true")
 
 
 def output(program: tuple[str, ...], prepare: Callable[[], None] = lambda: None) -> str:
@@ -146,7 +139,7 @@ def test_an_init_collects_orphans(inits: Callable[..., tuple[int, int]]) -> None
     pid, read = inits("sh", "-c", "(sleep 0.05 &); echo ready; sleep 100")
     assert os.read(read, 100) == b"ready\n"
     children = Path(f"/proc/{pid}/task/{pid}/children")
-    wait_for(lambda: len(children.read_text().split()) == 1)
+    wait_until(lambda: len(children.read_text().split()) == 1)
 
 
 def test_an_init_shows_what_it_is_and_holds_nothing(inits: Callable[..., tuple[int, int]]) -> None:
@@ -156,4 +149,4 @@ def test_an_init_shows_what_it_is_and_holds_nothing(inits: Callable[..., tuple[i
     words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
     assert words[:2] == [b"/sbin/kernelkit-init", b"--"][: len(words)]
     assert sys.executable.encode() not in words
-    wait_for(lambda: sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"])
+    wait_until(lambda: sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"])

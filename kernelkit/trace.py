@@ -155,11 +155,6 @@ class Trace:
             if self._listener:
                 self._listener(step)
 
-    def perform_stage(self, stage: Stage) -> None:
-        """Perform a stage's operations in order; stop at the first failure, by raising it."""
-        for operation in stage.operations:
-            self.perform(stage.name, operation, actor=stage.actor, where=stage.where)
-
 
 class Ledger:
     """The steps of one container's start, in memory shared by the processes that build it.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernelkit.kernel.files import ChangeDirectory, MakeDirectory, MakeLink, SetOwner
+from kernelkit.kernel.files import ChangeDirectory, MakeDirectory, MakeLink
 from kernelkit.kernel.mount import Mount
 from kernelkit.trace import Operation
 
@@ -64,11 +64,6 @@ def stack(stack: Stack) -> list[Operation]:
         ChangeDirectory(links),
         Mount("overlay", "overlay", stack.merged, _options(short, stack.upper, stack.work, extra)),
     ]
-
-
-def give(stack: Stack, uid: int, gid: int) -> list[Operation]:
-    """Hand the writable sheet to a user: the owner of upper is the owner of `/` inside."""
-    return [SetOwner(stack.upper, uid, gid)]
 
 
 def _options(lower: tuple[str, ...], upper: str, work: str, extra: tuple[str, ...]) -> tuple[str, ...]:

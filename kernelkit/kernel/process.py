@@ -17,7 +17,10 @@ from kernelkit.kernel import libc
 from kernelkit.kernel.unshare import KINDS, flags_of
 from kernelkit.kernel.words import join
 
-TIOCGPTPEER = 0x5441  # asm-generic/ioctls.h: open the other side of a pty, whatever /dev/pts shows here
+# asm-generic/ioctls.h: lock a pty or unlock it, ask for its number, open its other side whatever /dev/pts shows here
+TIOCSPTLCK = 0x40045431
+TIOCGPTN = 0x80045430
+TIOCGPTPEER = 0x5441
 
 # Ignored signals stay ignored across exec. Python ignores some, `nohup` and shells that start us in the background
 # others; glibc ignores two of its own in what it spawns, which only the kernel itself can be asked to undo.
@@ -99,9 +102,9 @@ class OpenTerminal:
     def perform(self) -> None:
         """Open, unlock, send the master away, bind the slave on /dev/console, make it 0, 1 and 2."""
         master = os.open(f"{self.devpts}/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        fcntl.ioctl(master, 0x40045431, struct.pack("i", 0))  # TIOCSPTLCK
+        fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
         slave = fcntl.ioctl(master, TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
-        number = struct.unpack("I", fcntl.ioctl(master, 0x80045430, b"\0" * 4))[0]  # TIOCGPTN
+        number = struct.unpack("I", fcntl.ioctl(master, TIOCGPTN, bytes(4)))[0]
         if self.rows and self.columns:
             fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
         if self.console:

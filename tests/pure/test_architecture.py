@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,22 @@ def test_a_class_that_performs_is_a_frozen_dataclass_that_says_itself_in_shell(p
         assert "shell" in methods or node.bases, f"{node.name} does not say itself in shell"
 
 
+@every_file
+def test_an_operation_is_made_of_plain_values(path: Path) -> None:
+    """They cross a pipe, are compared and printed; what only helps to perform one is an InitVar."""
+    plain = {"str", "int", "bool", "bytes", "float", "tuple"}
+    for node in ast.walk(parsed(path)):
+        if not isinstance(node, ast.ClassDef) or "dataclass(frozen=True)" not in map(ast.unparse, node.decorator_list):
+            continue
+        if not any(isinstance(member, ast.FunctionDef) and member.name == "perform" for member in node.body):
+            continue
+        for field in node.body:
+            if isinstance(field, ast.AnnAssign):
+                kind = ast.unparse(field.annotation)
+                words = set(re.findall(r"[A-Za-z]+", kind))
+                assert words <= plain or kind.startswith(("InitVar[", "ClassVar[")), f"{node.name}: {kind}"
+
+
 @pytest.mark.parametrize(
     "path", [p for p in SOURCES if ROOT / "kernelkit/container" in p.parents], ids=lambda p: p.stem
 )
@@ -120,22 +137,33 @@ def test_nothing_is_left_for_later(path: Path) -> None:
 
 def test_the_command_line_loads_nothing_heavy() -> None:
     """What costs a start its milliseconds: 40 are allowed for `kernelkit ps`, and Python itself takes 15 of them."""
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import kernelkit.cli.main; print(*sys.modules)"
+    # Those of `cp` are about archives; the launcher is not part of the command, it writes it.
+    others = ("__init__", "launcher", "copy", "pack", "unpack")
+    verbs = [f"kernelkit.cli.{p.stem}" for p in (ROOT / "kernelkit/cli").glob("*.py") if p.stem not in others]
+    code = f"import sys; sys.path.insert(0, sys.argv[1]); import {', '.join(verbs)}; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-IS", "-c", code, ROOT], capture_output=True, text=True, check=True)
-    heavy = {
-        "argparse",
-        "asyncio",
-        "ctypes",
-        "dataclasses",
-        "email",
-        "h11",
-        "http",
-        "inspect",
-        "logging",
-        "multiprocessing",
-    }
-    heavy |= {"pyroute2", "requests", "sqlite3", "ssl", "subprocess", "tempfile", "urllib"}
+    heavy = set(
+        "argparse asyncio collections ctypes dataclasses email enum functools h11 http inspect json logging pathlib "
+        "multiprocessing pyroute2 re requests shutil socket sqlite3 ssl subprocess tempfile typing urllib".split()
+    )
     assert not heavy & set(ran.stdout.split())
+
+
+# Tests of several files at once: against Docker, against other tools, of all of a folder.
+OF_MANY = (
+    "cli/test_archives_of_files cli/test_flags_of_docker cli/test_same_as_docker cli/test_words "
+    "image/test_oci lessons/test_exercise lessons/test_house"
+).split()
+
+
+@pytest.mark.parametrize("kind", ["pure", "kernel"])
+def test_tests_mirror_the_tree(kind: str) -> None:
+    for path in (ROOT / "tests" / kind).glob("*/test_*.py"):
+        package = path.parent.name
+        house = ROOT / "lessons" if package == "lessons" else ROOT / "kernelkit" / package
+        tested = house / path.stem.removeprefix("test_")
+        if f"{package}/{path.stem}" not in OF_MANY:
+            assert tested.is_dir() or tested.with_suffix(".py").exists(), f"{path}: there is no {tested}.py"
 
 
 def test_the_top_level_holds_what_a_reader_expects_and_no_more() -> None:

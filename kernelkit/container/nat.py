@@ -75,7 +75,10 @@ table ip {table} {{
 
 @dataclass(frozen=True)
 class Publication:
-    """A port of the host that leads to a port of a container; `host_ip` is empty for all the host's addresses."""
+    """A port of the host that leads to a port of a container; `host_ip` is empty for all the host's addresses.
+
+    `cable` is the port at which it arrives in the practice host, if there is one between; 0 for the same.
+    """
 
     proto: str
     host_ip: str
@@ -83,6 +86,7 @@ class Publication:
     address: str
     port: int
     table: str = TABLE
+    cable: int = 0
 
 
 def table(name: str = TABLE, where: str = "") -> list[Operation]:

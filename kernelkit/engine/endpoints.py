@@ -74,13 +74,17 @@ def published(engine: Engine, container: Container) -> tuple[Publication, ...]:
     """What the rules lead into the container, as noted in its settings."""
     gate = gateway(engine, container)
     address = container.networks[gate]["IPAddress"] if gate else ""
-    return tuple(
-        Publication(proto, _shortened(entry["HostIp"]), int(entry["HostPort"]), address, int(port), engine.host.table)
-        for key, entries in container.ports.items()
-        for port, _, proto in [key.partition("/")]
-        for entry in entries or []
-        if address
-    )
+    if not address or not container.ports:
+        return ()
+    cables, table = engine.state.cables(container.id), engine.host.table
+    found = []
+    for key, entries in container.ports.items():
+        port, _, proto = key.partition("/")
+        for entry in entries or []:
+            host_ip, number = entry["HostIp"], int(entry["HostPort"])
+            cable = cables.get((proto, host_ip, number)) or cables.get((proto, ports.ANYWHERE, number), 0)
+            found.append(Publication(proto, _shortened(host_ip), number, address, int(port), table, cable))
+    return tuple(found)
 
 
 def let_out(engine: Engine, container: Container) -> tuple[str, ...]:

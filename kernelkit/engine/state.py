@@ -22,6 +22,7 @@ from kernelkit.engine.events import KEPT
 from kernelkit.engine.model import Container, Network, State, Volume
 from kernelkit.errors import Conflict, InvalidRequest, NotFound
 
+LAST_PORT = 65535
 SCHEMA = """
 create table if not exists containers (
     id text primary key, name text not null unique, created text not null, image text not null, image_id text not null,
@@ -38,6 +39,11 @@ create table if not exists ports (
     proto text not null, host_ip text not null, port integer not null, container text not null,
     primary key (proto, host_ip, port)
 ) without rowid;
+create table if not exists cables (
+    proto text not null, cable integer not null, host_ip text not null, port integer not null,
+    primary key (proto, cable), unique (proto, host_ip, port),
+    foreign key (proto, host_ip, port) references ports on delete cascade
+) without rowid;
 create table if not exists events (seq integer primary key, event text not null);
 create table if not exists facts (name text primary key, value text not null) without rowid;
 """
@@ -53,6 +59,7 @@ class Book:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, cached_statements=64)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
+        self._db.execute("pragma foreign_keys = on")
         self._db.executescript(SCHEMA)
         self._events: deque[str] = deque()
         self._containers: dict[str, Container] = {}
@@ -208,7 +215,11 @@ class Book:
                     return proto, address, port
             try:
                 with self._transaction() as db:
-                    db.executemany("insert into ports values (?,?,?,?)", [(*port, container) for port in wanted])
+                    for proto, address, port in wanted:
+                        cable = _cable(db, proto, address, port)
+                        db.execute("insert into ports values (?,?,?,?)", (proto, address, port, container))
+                        if cable:
+                            db.execute("insert into cables values (?,?,?,?)", (proto, cable, address, port))
             except sqlite3.IntegrityError:
                 return wanted[0]
         return None
@@ -218,6 +229,17 @@ class Book:
         with self._lock:
             where, values = ("where container=?", (container,)) if container else ("", ())
             return list(self._db.execute(f"select proto, host_ip, port from ports {where}", values))
+
+    def cables(self, container: str) -> dict[tuple[str, str, int], int]:
+        """At which port of the cable's end in the practice host each of a container's ports arrives.
+
+        Each address of the real machine has a port 80, the cable's end has one. What is not here arrives as itself.
+        """
+        query = "select proto, host_ip, port, cable from cables natural join ports where container=?"
+        with self._lock:
+            return {
+                (proto, address, port): cable for proto, address, port, cable in self._db.execute(query, (container,))
+            }
 
     # networks and volumes ---------------------------------------------------------------------------------------
 
@@ -357,6 +379,19 @@ class Book:
 
 def _state(container: Container) -> str:
     return _dump({**container.state.as_json(), "ports": container.ports})
+
+
+def _cable(db: sqlite3.Connection, proto: str, address: str, port: int) -> int:
+    """The same number, if nothing else arrives there; else one that programs rarely have, from the last one down.
+
+    0 for an IPv6 address that shares the port with IPv4: what comes for it arrives with the others.
+    """
+    query = "select host_ip, port, coalesce(cable, port) from ports natural left join cables where proto=?"
+    rows = db.execute(query, (proto,)).fetchall()
+    if address == "::" and any(row[:2] == ("0.0.0.0", port) for row in rows):
+        return 0
+    taken = {cable for _, _, cable in rows}
+    return port if port not in taken else next(number for number in range(LAST_PORT, 0, -1) if number not in taken)
 
 
 def _dump(value: object) -> str:

@@ -130,11 +130,18 @@ class Uplink:
                     held.close()
 
     def inner(self, publications: Sequence[Publication]) -> tuple[Publication, ...]:
-        """As the practice host sees them: whatever address a packet came for, it arrives at the cable's end."""
+        """As the practice host sees them: whatever address a packet came for, it arrives at the cable's end.
+
+        There each has a port of its own; who is published at one address only is not at the host's others either.
+        """
         if not self._cable:
-            return tuple(publications)
-        # The same port of two addresses arrives as one.
-        return tuple(dict.fromkeys(replace(publication, host_ip="") for publication in publications))
+            return tuple(p for p in publications if ":" not in p.host_ip)
+        arriving: dict[tuple[str, int], Publication] = {}
+        for p in sorted(publications, key=lambda p: ":" in p.host_ip):
+            # What an earlier version held has no such number, and is at all the host's addresses.
+            at, port = self._cable.inner if p.host_ip and p.cable else "", p.cable or p.host_port
+            arriving.setdefault((p.proto, port), replace(p, host_ip=at, host_port=port, cable=0))
+        return tuple(arriving.values())
 
     def publish(self, publications: Sequence[Publication]) -> list[Operation]:
         """The plan, for the real machine, that leads these ports to the practice host."""
@@ -150,7 +157,11 @@ class Uplink:
 
     def _outer(self, publications: Sequence[Publication]) -> list[Publication]:
         assert self._cable
-        return [replace(p, address=self._cable.inner, port=p.host_port) for p in publications]
+        return [
+            replace(p, address=self._cable.inner, port=p.cable or p.host_port)
+            for p in publications
+            if ":" not in p.host_ip
+        ]
 
 
 def _bind(port: Port) -> socket.socket:

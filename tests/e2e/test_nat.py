@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -94,8 +94,8 @@ def asks(kk: Kernelkit, name: str) -> str:
     return kk.docker("exec", name, "timeout", "1", "wget", "-qO-", f"http://{OUTSIDE}", check=False).stdout
 
 
-def run(kk: Kernelkit, name: str, *options: str) -> None:
-    kk("run", "-d", "--name", name, *options, "busybox", "sleep", "1000")
+def run(kk: Kernelkit, name: str, *options: str, command: Sequence[str] = ("sleep", "1000")) -> None:
+    kk("run", "-d", "--name", name, *options, "busybox", *command)
 
 
 def restart_engine(kk: Kernelkit, meanwhile: str = "") -> None:
@@ -175,3 +175,40 @@ def test_an_engine_that_comes_to_earlier_rules_lets_out_who_was(kk: Kernelkit) -
     assert asks(kk, "one") == MACHINE
     restart_engine(kk)
     assert (let_out(kk), asks(kk, "one")) == (["172.17.0.2"], MACHINE)
+
+
+def serve(kk: Kernelkit, name: str, *options: str) -> None:
+    """A container whose web server says its name."""
+    serving = f"echo {name} > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
+    run(kk, name, *options, command=["sh", "-c", serving])
+
+
+def fetch(kk: Kernelkit, address: str, port: int) -> str:
+    """What is served there, asked on the machine; empty when nobody is."""
+    return kk.run(["curl", "-gs", "--max-time", "2", f"http://{address}:{port}"], check=False).stdout.strip()
+
+
+def test_one_port_of_two_addresses_leads_to_two_containers(kk: Kernelkit) -> None:
+    serve(kk, "one", "-p", "127.0.0.1:8087:80")
+    serve(kk, "two", "-p", "127.0.0.2:8087:80", "-p", f"{MACHINE}:8087:80")
+    asked = [fetch(kk, address, 8087) for address in ("127.0.0.1", "127.0.0.2", MACHINE, "127.0.0.3")]
+    assert asked == ["one", "two", "two", ""]
+    clash = kk.docker("run", "-d", "-p", "8087:80", "busybox", "true", check=False)
+    assert "Bind for 0.0.0.0:8087 failed: port is already allocated" in clash.stderr
+    restart_engine(kk)
+    kk.docker("rm", "-f", "one")
+    serve(kk, "three", "-p", "127.0.0.3:8087:80")
+    asked = [fetch(kk, address, 8087) for address in ("127.0.0.1", "127.0.0.2", MACHINE, "127.0.0.3")]
+    assert asked == ["", "two", "two", "three"]
+    kk.docker("rm", "-f", "two", "three")
+    assert "127.0.0" not in kk.run(["nft", "list", "ruleset"]).stdout.replace("127.0.0.0/8", "")
+    assert "8087" not in kk("shell", "nft", "list", "ruleset").stdout
+
+
+def test_published_at_one_address_it_is_not_at_the_bridge(kk: Kernelkit) -> None:
+    serve(kk, "one", "-p", "127.0.0.1:8088:80")
+    serve(kk, "two", "-p", "8089:80")
+    run(kk, "asks")
+    ask = ("exec", "asks", "timeout", "1", "wget", "-qO-")
+    assert kk.docker(*ask, "http://172.17.0.1:8089").stdout == "two\n"
+    assert kk.docker(*ask, "http://172.17.0.1:8088", check=False).stdout == ""

@@ -148,7 +148,7 @@ def test_released_nothing_is_left_of_it(engine: Any) -> None:
     made = container(engine, "aa", "bridge", "mine", ports={"80/tcp": [{"HostPort": "8080"}]})
     before = {name: dict(noted) for name, noted in made.networks.items()}
     endpoints.hold(engine, made, FACTS)
-    assert endpoints.release(engine, made) == (Publication("tcp", "", 8080, "172.17.0.2", 80),)
+    assert endpoints.release(engine, made) == (Publication("tcp", "", 8080, "172.17.0.2", 80, cable=8080),)
     for name, noted in made.networks.items():
         assert {**noted, "NetworkID": ""} == before[name]
     assert (made.ports, engine.state.ports(), engine.state.leases("b" * 64), engine.uplink.held) == ({}, [], {}, set())
@@ -220,11 +220,26 @@ def test_ports_are_held_published_and_noted(engine: Any) -> None:
         "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "127.0.0.1", "HostPort": "9090"}],
     }
     assert set(held.publications) == {
-        Publication("udp", "", 53, "172.17.0.2", 53),
-        Publication("tcp", "", 8080, "172.17.0.2", 80),
-        Publication("tcp", "127.0.0.1", 9090, "172.17.0.2", 80),
+        Publication("udp", "", 53, "172.17.0.2", 53, cable=53),
+        Publication("tcp", "", 8080, "172.17.0.2", 80, cable=8080),
+        Publication("tcp", "127.0.0.1", 9090, "172.17.0.2", 80, cable=9090),
     }
     assert engine.uplink.held == {("tcp", "0.0.0.0", 8080), ("tcp", "127.0.0.1", 9090), ("udp", "0.0.0.0", 53)}
+
+
+def test_one_port_of_several_addresses_arrives_at_several_ports_of_the_cable(engine: Any) -> None:
+    def cables(name: str, *addresses: str, port: str = "80") -> list[int]:
+        made = container(engine, name, ports={"80/tcp": [{"HostIp": a, "HostPort": port} for a in addresses]})
+        return [publication.cable for publication in endpoints.hold(engine, made, FACTS).publications]
+
+    assert cables("aa", "127.0.0.1") == [80]
+    assert cables("bb", "127.0.0.2", "127.0.0.3") == [65535, 65534]
+    assert cables("cc", "", port="65535") == [65533]
+    endpoints.release(engine, engine.state.container("bb"))
+    assert cables("dd", "127.0.0.2") == [65535]
+    endpoints.release(engine, engine.state.container("aa"))
+    assert cables("ee", "127.0.0.1") == [80]
+    assert engine.state.cables("aa" * 8) == {}
 
 
 def test_of_a_range_the_first_that_nobody_has_is_taken(engine: Any) -> None:

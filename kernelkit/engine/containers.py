@@ -7,9 +7,9 @@ import re
 import time
 from typing import Any
 
-from kernelkit.engine import images, when
+from kernelkit.engine import images, links, mountpoints, when
 from kernelkit.engine.engine import Engine
-from kernelkit.engine.listing import Filters, check_filters, labels_match
+from kernelkit.engine.listing import Filters, check_filters, is_true, labels_match
 from kernelkit.engine.model import Container
 from kernelkit.engine.remove import remove
 from kernelkit.engine.volumes import disk_use
@@ -32,7 +32,7 @@ def listing(
         "network", "publish", "since", "status", "volume",
     )  # fmt: skip
     _check_values(filters)
-    everything = everything or limit > 0 or any(filters.get(name) for name in ("status", "exited", "before", "since"))
+    everything = everything or limit > 0 or bool(filters.get("status"))
     found = []
     for container in _between(engine, filters):
         if (everything or container.state.running) and _matches(engine, container, filters):
@@ -47,7 +47,7 @@ def summary(engine: Engine, container: Container, *, size: bool = False) -> Json
     c = container
     found: Json = {
         "Id": c.id,
-        "Names": [f"/{c.name}"],
+        "Names": [f"/{c.name}", *links.names(engine, c)],
         "Image": _image(engine, c),
         "ImageID": c.image_id,
         "Command": command(c),
@@ -58,7 +58,7 @@ def summary(engine: Engine, container: Container, *, size: bool = False) -> Json
         "Status": status(c),
         "HostConfig": {"NetworkMode": c.host_config["NetworkMode"]},
         "NetworkSettings": {"Networks": c.networks},
-        "Mounts": [{"Propagation": "", **mount} for mount in c.mounts],
+        "Mounts": mountpoints.shown(c.mounts),
     }
     if size:
         found["SizeRw"], found["SizeRootFs"] = sizes(engine, c)
@@ -166,12 +166,13 @@ def _health(health: Json | None) -> str:
 
 
 def _check_values(filters: Filters) -> None:
-    for word in filters.get("status", ()):
-        if word not in STATUSES:
-            raise InvalidRequest(f"invalid filter 'status={word}'")
-    for word in filters.get("health", ()):
-        if word not in HEALTHS:
-            raise InvalidRequest(f"invalid filter 'health={word}'")
+    for name, what, known in (("status", "state", STATUSES), ("health", "health", HEALTHS)):
+        for word in filters.get(name, ()):
+            if word not in known:
+                raise InvalidRequest(
+                    f"invalid filter '{name}={word}': invalid value for {what} ({word}): must be one of "
+                    f"{', '.join(known)}"
+                )
     for word in filters.get("exited", ()):
         if not word.lstrip("-").isdigit():
             raise InvalidRequest(f"invalid filter 'exited={word}'")
@@ -202,12 +203,11 @@ def _matches(engine: Engine, container: Container, filters: Filters) -> bool:
         "ancestor": lambda word: _descends(engine, c, word),
         "volume": lambda word: any(word in (m.get("Name"), m["Destination"], m.get("Source")) for m in c.mounts),
         "network": lambda word: any(word == name or word in _ids(e, word) for name, e in c.networks.items()),
-        "publish": lambda word: any(_in_range(word, p, "PublicPort") for p in ports(c)),
+        "publish": lambda word: any(_in_range("publish", word, p, "PublicPort") for p in ports(c)),
         "expose": lambda word: any(_exposed(word, p) for p in (*(c.config.get("ExposedPorts") or {}), *c.ports)),
-        "is-task": lambda word: word.lower() in ("0", "false"),
         "isolation": lambda word: word in ("", "default"),
     }
-    if not labels_match(c.config.get("Labels"), filters):
+    if is_true(filters, "is-task") or not labels_match(c.config.get("Labels"), filters):
         return False
     try:
         return all(any(map(tests[key], values)) for key, values in filters.items() if key in tests and values)
@@ -235,14 +235,19 @@ def _descends(engine: Engine, container: Container, word: str) -> bool:
     return identity == wanted
 
 
-def _in_range(word: str, port: Json, key: str) -> bool:
+def _in_range(name: str, word: str, port: Json, key: str) -> bool:
+    """Whether a port is one of `FIRST[-LAST][/PROTOCOL]`, the value of the filter `name`."""
+    if ":" in word:
+        raise InvalidRequest(f"filter for '{name}' should not contain ':': {word}")
     ports, _, proto = word.partition("/")
     first, _, last = ports.partition("-")
     if not first.isdigit() or (last and not last.isdigit()):
-        raise InvalidRequest(f"invalid port specification: '{word}'")
-    return proto in ("", port["Type"]) and int(first) <= port.get(key, -1) <= int(last or first)
+        raise InvalidRequest(f"error while looking up for {name} {word}: invalid port specification: '{ports}'")
+    return bool(port["Type"] == (proto or "tcp")) and int(first) <= port.get(key, -1) <= int(last or first)
 
 
 def _exposed(word: str, name: str) -> bool:
     number, _, proto = name.partition("/")
-    return _in_range(word, {"PrivatePort": int(number.partition("-")[0]), "Type": proto or "tcp"}, "PrivatePort")
+    return _in_range(
+        "expose", word, {"PrivatePort": int(number.partition("-")[0]), "Type": proto or "tcp"}, "PrivatePort"
+    )

@@ -11,9 +11,9 @@ from kernelkit.engine.amend import amended
 from kernelkit.engine.commit import name
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import now
-from kernelkit.errors import InvalidRequest
+from kernelkit.errors import InvalidRequest, RegistryError
 from kernelkit.image.catalogue import Image
-from kernelkit.image.http import Connection, FetchBlob
+from kernelkit.image.http import Broken, Connection, FetchBlob, Refused
 from kernelkit.image.manifest import Platform
 from kernelkit.kernel.files import MakeDirectory, MoveToTrash
 from kernelkit.kernel.tar import BadArchive
@@ -66,7 +66,13 @@ def downloaded(engine: Engine, url: str) -> Iterator[Path]:
     trace.perform("load", MakeDirectory(os.fspath(folder), 0o700))
     connection = Connection()
     try:
-        trace.perform("load", FetchBlob(url, os.fspath(folder / "archive"), 0, connection=connection))
+        try:
+            trace.perform("load", FetchBlob(url, os.fspath(folder / "archive"), 0, connection=connection))
+        except Refused as error:
+            raise RegistryError(f"failed to GET {url} with status {error.code}") from None
+        except Broken as error:
+            # It is no registry that does not answer here.
+            raise Broken(f"failed to GET {url}: {error.message.rpartition(': ')[2]}") from None
         yield folder / "archive"
     finally:
         connection.close()

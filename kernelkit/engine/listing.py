@@ -39,4 +39,4 @@ def is_true(filters: Filters, name: str) -> bool | None:
         return True
     if all(word in ("0", "false", "f") for word in words):
         return False
-    raise InvalidRequest(f"invalid filter '{name}={words[0]}'")
+    raise InvalidRequest(f"invalid filter '{name}=[{' '.join(filters[name])}]'")

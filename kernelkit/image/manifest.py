@@ -120,6 +120,11 @@ class Platform:
         """The platform that an image config, or the entry of an index, names."""
         return cls(str(value.get("os") or "linux"), str(value.get("architecture", "")), str(value.get("variant") or ""))
 
+    def as_json(self) -> dict[str, str]:
+        """The platform as it stands in indexes and in Docker's API."""
+        about = {"architecture": self.architecture, "os": self.os}
+        return {**about, "variant": self.variant} if self.variant else about
+
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 

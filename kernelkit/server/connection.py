@@ -21,6 +21,7 @@ HEAD_TIME = 20.0  # seconds from a request's first byte to the end of its head
 STALL_TIME = 600.0  # seconds between two pieces of a body: a person may be typing it into a pipe
 ANSWER_TIME = 60.0  # seconds in which a client has to take an answer that is no stream
 CHUNK = 1 << 16
+LINGER_TIME = 5.0  # seconds for a client to hear that what it still sends is not wanted
 LEFT_OVER = 1 << 20  # bytes of an unread body that are worth reading to keep a connection
 
 Respond = Callable[[Request], Answer]
@@ -88,7 +89,10 @@ class Connection:
             self._send_stream(answer)
             self._finish_body(request)
         else:
-            self._send_reply(answer, close=not self._finish_body(request))
+            whole = self._finish_body(request)
+            self._send_reply(answer, close=not whole)
+            if not whole:
+                self._linger()
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
@@ -154,6 +158,16 @@ class Connection:
         except (h11.RemoteProtocolError, TimeoutError):
             return False
         return self._http.their_state is not h11.SEND_BODY
+
+    def _linger(self) -> None:
+        """Hear out a client that is still sending: a closed connection would keep it from reading the answer."""
+        deadline = time.monotonic() + LINGER_TIME
+        with contextlib.suppress(OSError):
+            self._client.shutdown(socket.SHUT_WR)
+            while (left := deadline - time.monotonic()) > 0:
+                self._client.settimeout(left)
+                if not self._client.recv(CHUNK):
+                    return
 
     # writing ----------------------------------------------------------------------------------------------------
 

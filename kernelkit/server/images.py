@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from kernelkit.engine import distribution as in_registry
 from kernelkit.engine import images, rmi
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.fetch import Fetch
@@ -100,6 +101,12 @@ def remove(engine: Engine, request: Request) -> Answer:
 def prune(engine: Engine, request: Request) -> Answer:
     """`POST /images/prune`."""
     return as_json(rmi.prune(engine, request.filters()))
+
+
+def distribution(engine: Engine, request: Request) -> Answer:
+    """`GET /distribution/{name}/json`."""
+    credentials = Credentials.from_header(request.headers.get("x-registry-auth", "")) or None
+    return as_json(in_registry.distribution(engine, Reference.parse(request["name"]), credentials))
 
 
 def search(engine: Engine, request: Request) -> Answer:

@@ -32,7 +32,7 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/containers/{id}/unpause", containers.unpause),
     ("POST", "/containers/{id}/attach", containers.attach),
     ("POST", "/containers/{id}/wait", containers.wait),
-    ("DELETE", "/containers/{id}", containers.remove),
+    ("DELETE", "/containers/{id...}", containers.remove),
     ("GET", "/containers/{id}/changes", archives.diff),
     ("GET", "/containers/{id}/export", archives.export_one),
     ("HEAD", "/containers/{id}/archive", archives.look),
@@ -57,6 +57,7 @@ ROUTES: tuple[Route, ...] = (
     ("POST", "/images/{name...}/push", archives.push_one),
     ("GET", "/images/{name...}/get", archives.save),
     ("DELETE", "/images/{name...}", images.remove),
+    ("GET", "/distribution/{name...}/json", images.distribution),
     # networks
     ("GET", "/networks", networks.list_all),
     ("POST", "/networks/create", networks.create),

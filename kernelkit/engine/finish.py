@@ -6,7 +6,7 @@ from kernelkit.container import cgroup, plan
 from kernelkit.engine import endpoints, health, volumes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
-from kernelkit.host.channel import Bye, Exited
+from kernelkit.host.channel import Exited
 from kernelkit.trace import Stage, Trace, explain
 
 
@@ -30,8 +30,7 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
             engine.events.container(container, "oom")
         engine.events.container(container, "die", exitCode=str(exited.code))
         engine.state.save(container)
-        engine.link.send(container.id, Bye())
-        engine.link.forget(container.id)
+        engine.link.part(container.id)
     return "restart" if again else "remove" if container.host_config.get("AutoRemove") else ""
 
 

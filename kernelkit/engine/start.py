@@ -19,14 +19,13 @@ from mmap import mmap
 from typing import Any
 
 from kernelkit.container import plan, seccomp_profile, spec
-from kernelkit.container.nat import Publication
 from kernelkit.container.overlay import Stack
 from kernelkit.engine import endpoints, facts, finish, health, logopts, omit, volumes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.engine.records import Record
 from kernelkit.errors import Conflict, NotModified, OperationFailed
-from kernelkit.host.channel import Bye, Failed, Job, Signal, Started, pack
+from kernelkit.host.channel import Failed, Job, Signal, Started, pack
 from kernelkit.trace import Ledger, Operation, Stage, Step, Trace, explain
 
 Gate = Callable[[int], bool]
@@ -56,7 +55,7 @@ def start(engine: Engine, container: Container, watch: Watch | None = None, *, a
     try:
         _start(engine, container, watch, again=again)
     finally:
-        engine.link.prepare_next()
+        engine.link.prepare_next()  # unless that has been done
 
 
 def _start(engine: Engine, container: Container, watch: Watch | None, *, again: bool) -> None:
@@ -70,7 +69,6 @@ def _start(engine: Engine, container: Container, watch: Watch | None, *, again: 
             if isinstance(answer, Failed):
                 engine.records.publish(record)
                 raise _explain(container, steps, answer)
-            _lead_in(engine, container, record, endpoints.published(engine, container))
         except BaseException as error:
             finish.undo(engine, container)
             container.state.error = str(error)
@@ -88,19 +86,21 @@ def _start(engine: Engine, container: Container, watch: Watch | None, *, again: 
         engine.records.publish(record)
 
 
-def _lead_in(engine: Engine, container: Container, record: Record, publications: Sequence[Publication]) -> None:
-    """Open the real machine's ports, now that somebody is behind them; if that fails, end who is."""
-    trace = Trace()
-    try:
-        for operation in engine.uplink.publish(publications):
-            trace.perform("nat", operation, where="machine")
-    except OSError as error:
-        engine.link.send(container.id, Signal(signal.SIGKILL))
-        engine.link.send(container.id, Bye())
-        engine.link.forget(container.id)
-        raise OperationFailed(f"publish ports on the real machine: {explain(error)}") from None
-    finally:
-        record.extend(trace.steps)
+class _WayIn:
+    """The real machine's ports, opened while others build the container behind them."""
+
+    def __init__(self, engine: Engine, container: Container) -> None:
+        self._operations = engine.uplink.publish(endpoints.published(engine, container))
+        self.trace = Trace()
+        self.refused = ""
+
+    def open(self) -> None:
+        """Lead them to the practice host; `refused` says why if that cannot be."""
+        try:
+            for operation in self._operations:
+                self.trace.perform("nat", operation, where="machine")
+        except OSError as error:
+            self.refused = f"publish ports on the real machine: {explain(error)}"
 
 
 def _check(container: Container) -> None:
@@ -163,10 +163,21 @@ def _perform(
             return record, whole, failed
         if gate:
             gate(job.fork_seq)
-        attached = engine.attached.pop(container.id, [])
-        answer = engine.link.start(container.id, job, memory, len(steps), attached, watch.socket if watch else -1)
+        attached, socket = engine.attached.pop(container.id, []), watch.socket if watch else -1
+        way_in = _WayIn(engine, container)
+
+        def meanwhile() -> None:
+            way_in.open()
+            engine.link.prepare_next()
+
+        answer = engine.link.start(container.id, job, memory, len(steps), attached, socket, meanwhile)
+        record.extend(way_in.trace.steps)
         if isinstance(answer, Started):
             ledger.ended(job.exec_seq)  # we may know before the shim does
+            if way_in.refused:
+                engine.link.send(container.id, Signal(signal.SIGKILL))
+                engine.link.part(container.id)
+                raise OperationFailed(way_in.refused)
     finally:
         os.close(memory)
     return record, whole, answer if isinstance(answer, Failed) else answer.pid

@@ -26,7 +26,7 @@ from kernelkit.kernel.netlink import open_shared_socket
 from kernelkit.kernel.process import EndWithParent
 from kernelkit.trace import Trace
 
-POLITE = 0.005  # seconds before a shim is prepared: the container that has just been started goes first
+POLITE = 0.012  # seconds before a shim is prepared: the container that is just being started goes first
 RESPAWN_PAUSE = 0.2  # seconds between an engine's end and the next one's start
 SHORT = 2.0  # seconds: an engine that ends sooner has not been of use
 GIVE_UP = 3  # so many such in a row, and there will be no other

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kernelkit.errors import Unavailable
-from kernelkit.host.channel import Attach, Channel, Exited, Failed, Job, Prepare, Start, Started, Take, employ
+from kernelkit.host.channel import Attach, Bye, Channel, Exited, Failed, Job, Prepare, Start, Started, Take, employ
 from kernelkit.trace import Operation
+
+PARTING = 5.0  # seconds in which a shim that was told to leave does
 
 Heard = Callable[[str, object], None]
 
@@ -44,6 +46,7 @@ class Link:
         self._heard = heard
         self._shims: dict[str, Channel] = {}
         self._names: dict[int, str] = {}
+        self._parting: dict[str, threading.Event] = {}
         self._clone: Operation | None = None  # what a prepared shim has performed ahead
         self._prepared: Channel | None = None
         self._lock = threading.Lock()
@@ -77,20 +80,26 @@ class Link:
         steps: int,
         attached: Sequence[tuple[int, Attach]] = (),
         gate: int = -1,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Started | Failed:
         """Give the job to the shim that is ready, or have one forked; wait until the program runs or a step has failed.
 
         The caller keeps and closes `memory` and `gate`; the descriptors of clients in `attached` are handed over.
+        `meanwhile` is called while the others are at work.
         """
+        if parting := self._parting.get(container):
+            parting.wait(PARTING)
         clients = list(attached)
         ready = self._prepared_for(job, gate)
         if ready and self._employ(ready, container, memory, steps, clients):
             channel = ready.channel
+            meanwhile()
             if ready.child and _becomes_program(ready.child):
                 self._keep(container, channel)
                 return Started(ready.pid)
         else:
             channel = self._fork(container, memory, steps, clients, gate)
+            meanwhile()
         received = channel.receive()
         if received is None:
             channel.close()
@@ -131,8 +140,23 @@ class Link:
             return False
         return True
 
-    def forget(self, container: str) -> None:
-        """Close the conversation with a container's shim."""
+    def part(self, container: str) -> None:
+        """End the conversation with a container's shim: tell it to leave, and let it go when it has.
+
+        It holds the mounts of its container to the last, so `start` waits for that before they are made again.
+        """
+        with self._lock:
+            channel = self._shims.get(container)
+            if channel is None or container in self._parting:
+                return
+            self._parting[container] = threading.Event()
+        try:
+            channel.send(Bye())
+        except OSError:
+            self._gone(container)
+
+    def _gone(self, container: str) -> None:
+        """A shim has closed its end."""
         with self._lock:
             channel = self._shims.pop(container, None)
             if channel:
@@ -140,6 +164,9 @@ class Link:
                 with contextlib.suppress(OSError):
                     self._poll.unregister(channel.fileno())
                 channel.close()
+            parting = self._parting.pop(container, None)
+        if parting:
+            parting.set()
 
     # shims that are ready ---------------------------------------------------------------------------------------
 
@@ -215,8 +242,10 @@ class Link:
                 except OSError:
                     received = None
                 if received is None:
-                    self.forget(container)
-                    self._heard(container, None)
+                    expected = container in self._parting
+                    self._gone(container)
+                    if not expected:
+                        self._heard(container, None)
                 else:
                     self._heard(container, received[0])
 

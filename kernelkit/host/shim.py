@@ -105,6 +105,7 @@ class Shim:
         self._address = ""
         self._listener: socket.socket | None = None
         self._main: Process | None = None
+        self._mounts = -1  # the container's mount namespace, if we hold it: namespaces(7)
         self._execs: dict[str, Process] = {}
         self._exited: Exited | None = None
         self._gone = False
@@ -134,6 +135,8 @@ class Shim:
         mounts, told = (os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC) for _ in range(2))
         child = self._bear(wish.clone, ahead, 2, host_sockets=True, early=True) if wish.clone else None
         if child:
+            # Or the kernel would unmount everything before it says that the program has ended.
+            self._mounts = os.open(f"/proc/{child.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             self._send(Ready(child.pid), told, child.giver.fileno())
             child.giver.close()  # the engine speaks to it itself: one who has to be woken less
         else:
@@ -351,6 +354,8 @@ class Shim:
         self._exited = Exited(code, time.time())
         self._main.streams.finish()
         self._send(self._exited)
+        if self._mounts >= 0:
+            os.close(self._mounts)
 
     def _told_something(self, _: int) -> None:
         assert self._channel
@@ -375,6 +380,9 @@ class Shim:
             self._exec(message, descriptors)
         elif isinstance(message, Bye):
             self._gone = True
+            self._loop.forget(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
 
     def _exec(self, wish: StartExec, descriptors: list[int]) -> None:
         memory = mmap(descriptors[0], 0)

@@ -533,3 +533,13 @@ def test_what_waits_for_its_restart_can_be_stopped_at_once(kk: Kernelkit) -> Non
     assert inspect(kk, "loops")["RestartCount"] <= 1, "a start by hand counts anew"
     wait_until(lambda: inspect(kk, "loops")["State"]["Restarting"])
     kk.docker("rm", "-f", "loops")
+
+
+def test_started_again_at_once_it_has_its_files_to_itself(kk: Kernelkit) -> None:
+    """The kernel forbids two mounts of one writable layer, or warns: the first must be gone before the second is made."""
+    kk("create", "--name", "again", "busybox", "sh", "-c", "echo x >> /count")
+    for _ in range(20):
+        kk("start", "-a", "again")
+    kk("cp", "again:/count", str(kk.home / "count"))
+    assert (kk.home / "count").read_text() == "x\n" * 20
+    kk("rm", "again")

@@ -24,6 +24,8 @@ from kernelkit.kernel.mount import (
     ShareMount,
     Unmount,
 )
+from kernelkit.kernel.mount_setattr import ProtectTree
+from kernelkit.kernel.mount_volume import BindBelow
 from kernelkit.trace import Operation
 
 # A place in another process's mount namespace, where a bind mount cannot come from.
@@ -40,9 +42,9 @@ DEVICE_LINKS = (
 )
 
 
-def isolate(propagation: str = "rprivate") -> list[Operation]:
+def isolate() -> list[Operation]:
     """Keep what is mounted from here on out of every other mount namespace."""
-    return [SetPropagation("/", propagation)]
+    return [SetPropagation("/", "rprivate")]
 
 
 def mounts(
@@ -64,10 +66,15 @@ def mounts(
         target, kind = mount["destination"], mount.get("type", "bind")
         options = tuple(mount.get("options") or ())
         if kind == "bind" and (elsewhere := ELSEWHERE.fullmatch(mount["source"])):
-            plan.append(MakeMountPoint(target, directory=True, root=root))
-            plan.append(ShareMount(int(elsewhere[1]), elsewhere[2], target, root))
+            plan += _share(int(elsewhere[1]), elsewhere[2], target, options, root, directory=target not in files)
         elif kind == "bind":
-            plan += _bind(mount["source"], target, options, root, directory=target not in files)
+            part = mount.get("subpath") or ""
+            plan += _bind(mount["source"], target, options, root, directory=target not in files, part=part)
+        elif kind == "overlay" and "subpath" in mount:
+            # There is no way to lay only a part of the sheets on each other: first all of them, out of sight.
+            plan += [MakeDirectory(mount["source"]), Mount("overlay", "overlay", mount["source"], options)]
+            directory = target not in files
+            plan += _bind(mount["source"], target, ("rbind",), root, directory=directory, part=mount["subpath"])
         elif kind == "cgroup":
             plan += _cgroups(target, options, root, hierarchies)
         else:
@@ -112,16 +119,33 @@ def enter(root: str, *, readonly: bool = False) -> list[Operation]:
     return [Remount(root, ("ro",)), *plan] if readonly else plan
 
 
-def _bind(source: str, target: str, options: tuple[str, ...], root: str, *, directory: bool) -> list[Operation]:
-    plan: list[Operation] = [
+def _bind(
+    source: str, target: str, options: tuple[str, ...], root: str, *, directory: bool, part: str = ""
+) -> list[Operation]:
+    recursive = "rbind" in options
+    bind = BindBelow(source, part, target, recursive, root) if part else Bind(source, target, recursive, root)
+    return [MakeMountPoint(target, directory, root), bind, *_change(target, options, root)]
+
+
+def _share(
+    pid: int, source: str, target: str, options: tuple[str, ...], root: str, *, directory: bool
+) -> list[Operation]:
+    """A bind mount from the mount namespace of a process: the only one that is told of what is mounted over there."""
+    passed_on = any(o in PROPAGATION and o not in ("private", "rprivate") for o in options)
+    return [
         MakeMountPoint(target, directory, root),
-        Bind(source, target, recursive="rbind" in options, root=root),
+        ShareMount(pid, source, target, root, recursive=passed_on and "rbind" in options),
+        *(_change(target, options, root) if passed_on or {"ro", "rro"} & set(options) else ()),
     ]
+
+
+def _change(target: str, options: tuple[str, ...], root: str) -> list[Operation]:
+    """What a bind mount takes only once it is there."""
     flags = tuple(o for o in options if o in ("ro", "nosuid", "nodev", "noexec", "noatime"))
-    if flags:
-        plan.append(Remount(target, flags, root))
-    plan += [SetPropagation(target, o, root) for o in options if o in PROPAGATION and o != "rprivate"]
-    return plan
+    plan: list[Operation] = [Remount(target, flags, root)] if flags else []
+    if "rro" in options:
+        plan.append(ProtectTree(target, root))
+    return plan + [SetPropagation(target, o, root) for o in options if o in PROPAGATION and o != "rprivate"]
 
 
 def _cgroups(

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernelkit.engine import peek
+from kernelkit.engine import peek, volume_mounts
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.image.catalogue import Image
@@ -20,6 +20,12 @@ OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 def fill(engine: Engine, container: Container, image: Image) -> None:
     """Fill those of the container's volumes that are empty, but for those that were asked to stay so."""
     trace = Trace(engine.records.tell)
+    if container.mounts:
+        with volume_mounts.mounted(engine, container, trace):
+            _fill(container, image, trace)
+
+
+def _fill(container: Container, image: Image, trace: Trace) -> None:
     kept_empty = {
         os.path.normpath(wish["Target"])
         for wish in container.host_config.get("Mounts") or []
@@ -29,7 +35,7 @@ def fill(engine: Engine, container: Container, image: Image) -> None:
         place = mount["Destination"]
         if mount["Type"] != "volume" or "nocopy" in mount["Mode"].split(",") or place in kept_empty:
             continue
-        if any(os.scandir(mount["Source"])):
+        if not os.path.isdir(mount["Source"]) or any(os.scandir(mount["Source"])):
             continue
         sources = shown(list(reversed(image.layers)), place)
         if sources:

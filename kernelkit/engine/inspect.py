@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Any
 
+from kernelkit.engine import initlayer, links, mountpoints
 from kernelkit.engine.containers import sizes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, State
@@ -40,9 +41,9 @@ def inspect(engine: Engine, container: Container, *, size: bool = False) -> Json
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": running or None,
-        "HostConfig": c.host_config,
+        "HostConfig": {**c.host_config, "Links": links.shown(engine, c)} if c.host_config["Links"] else c.host_config,
         "GraphDriver": {"Data": _layers(engine, c, folder), "Name": "overlay2"},
-        "Mounts": [{"Propagation": "", **mount} for mount in c.mounts],
+        "Mounts": mountpoints.shown(c.mounts),
         "Config": c.config,
         "NetworkSettings": network(c),
     }
@@ -101,7 +102,7 @@ def _layers(engine: Engine, container: Container, folder: str) -> dict[str, str]
     """Where the sheets of its file system are, the topmost read-only one first."""
     lower = ""
     with contextlib.suppress(NotFound):
-        lower = ":".join(os.fspath(layer) for layer in reversed(engine.store.find(container.image_id).layers))
+        lower = ":".join(reversed(initlayer.sheets(engine, engine.store.find(container.image_id))))
     return {
         "ID": container.id,
         "LowerDir": lower,

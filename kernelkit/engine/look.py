@@ -23,6 +23,8 @@ from kernelkit.kernel import (
     ip,
     keyctl,
     mount,
+    mount_setattr,
+    mount_volume,
     nft,
     prlimit,
     process,
@@ -34,7 +36,8 @@ from kernelkit.trace import Operation
 
 PATIENCE = 60.0  # seconds for a tool
 MODULES: tuple[ModuleType, ...] = (
-    bridge, cgroup, device_filter, files, hostname, ip, keyctl, mount, nft, prlimit, process, seccomp, setpriv, unshare,
+    bridge, cgroup, device_filter, files, hostname, ip, keyctl, mount, mount_setattr, mount_volume, nft,
+    prlimit, process, seccomp, setpriv, unshare,
 )  # fmt: skip
 KINDS = ("mount", "uts", "ipc", "net", "pid", "cgroup")
 # With the container's mounts the host's tools would be out of sight, so those are entered only when asked for.

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernelkit.engine import volumes
 from kernelkit.engine.engine import Engine
+from kernelkit.engine.model import Volume
 from kernelkit.errors import InvalidRequest
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-# Words of other systems that mean nothing on Linux without SELinux, and which Docker takes all the same.
-NO_MEANING = ("z", "Z", "consistent", "cached", "delegated", "default")
+# What the mode of `-v` may say, one word of each kind. The second and the last mean nothing on Linux without SELinux.
+WORDS = (("ro", "rw"), ("z", "Z"), PROPAGATIONS, ("nocopy",), ("consistent", "cached", "delegated"))
+# What a mount of the API says for one kind only.
+OPTIONS_OF = {"bind": "BindOptions", "volume": "VolumeOptions", "image": "ImageOptions", "tmpfs": "TmpfsOptions"}
+# Of these a start has to know, and `inspect` does not tell: they are in the mount point's `Spec`.
+KEPT = ("NonRecursive", "ReadOnlyNonRecursive", "ReadOnlyForceRecursive", "Subpath")
 
 # What may be laid over in /proc: figures that are not the container's own otherwise, as lxcfs does.
 IN_PROC = ("cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", "stat", "swaps", "uptime")
@@ -20,14 +25,17 @@ IN_PROC = ("cpuinfo", "diskstats", "loadavg", "meminfo", "net/dev", "slabinfo", 
 Json = dict[str, Any]
 
 
-def resolve(engine: Engine, config: Mapping[str, Any], host: Mapping[str, Any]) -> list[Json]:
-    """All mount points of a container to be made; makes the volumes that are not there yet.
+def resolve(
+    engine: Engine, config: Mapping[str, Any], host: Mapping[str, Any], *, folder: str = "", old: bool = False
+) -> list[Json]:
+    """All mount points of a container to be made, whose own files will be in `folder`; makes the volumes not yet there.
 
+    Before version 1.44 of the API, which is `old`, read-only meant only the mount itself and nothing mounted below it.
     InvalidRequest for a malformed one or two at one place, NotFound for a container or folder that is not there.
     """
     found: dict[str, Json] = {}
     for source in host["VolumesFrom"] or []:
-        for mount in _from_container(engine, source):
+        for mount in _from_container(engine, source, folder):
             found[mount["Destination"]] = mount
     named = {text: parse(text) for text in host["Binds"] or []}
     wishes = [check(wish) for wish in host.get("Mounts") or []]
@@ -37,16 +45,30 @@ def resolve(engine: Engine, config: Mapping[str, Any], host: Mapping[str, Any]) 
             raise InvalidRequest(f"Duplicate mount point: {place}")
     for place in host.get("Tmpfs") or {}:
         _check_target(place, f"{place}")
+    driver = host.get("VolumeDriver") or ""
     for mount in named.values():
-        found[mount["Destination"]] = _backed(engine, mount)
+        # That several containers may use a volume is a matter of SELinux, and Docker's default.
+        mode = mount["Mode"] or ("z" if mount["Type"] == "volume" else "")
+        found[mount["Destination"]] = _backed(engine, {**mount, "Mode": mode}, driver)
     for wish in wishes:
-        found[_clean(wish["Target"])] = _wished(engine, wish)
+        mount = _wished(engine, wish, folder)
+        found[mount["Destination"]] = mount
+    if old:
+        for mount in found.values():
+            if mount["Type"] == "bind" and not mount["RW"]:
+                mount["Spec"] = {**mount.get("Spec", {}), "ReadOnlyNonRecursive": True}
     for place in config.get("Volumes") or {}:
         place = _clean(place)
         _check_proc(place)
         if place not in found and place not in (host.get("Tmpfs") or {}):
-            found[place] = _backed(engine, {"Type": "volume", "Name": "", "Destination": place, "Mode": "", "RW": True})
+            anonymous: Json = {"Type": "volume", "Name": "", "Destination": place, "Mode": "", "RW": True}
+            found[place] = _backed(engine, anonymous, driver)
     return list(found.values())
+
+
+def shown(mounts: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """The mount points as `inspect` and `ps` show them."""
+    return [{key: value for key, value in mount.items() if key != "Spec"} for mount in mounts]
 
 
 def parse(text: str) -> Json:
@@ -56,51 +78,57 @@ def parse(text: str) -> Json:
         raise InvalidRequest(f"invalid volume specification: '{text}'")
     source, target, mode = ("", *parts, "") if len(parts) == 1 else (*parts, "")[:3]
     _check_target(target, text)
-    mount: Json = {"Type": "volume", "Name": source, "Destination": _clean(target), "Mode": mode, "RW": True}
-    if os.path.isabs(source):
-        mount = {"Type": "bind", "Source": os.path.normpath(source), **mount, "Propagation": "rprivate"}
-        mount["Type"] = "bind"
-        del mount["Name"]
-    for word in mode.split(",") if mode else []:
-        if word in ("ro", "rw"):
-            mount["RW"] = word == "rw"
-        elif word in PROPAGATIONS and mount["Type"] == "bind":
-            mount["Propagation"] = word
-        elif word not in NO_MEANING and not (word == "nocopy" and mount["Type"] == "volume"):
-            raise InvalidRequest(f"invalid mode: {mode}")
-    return mount
+    words = mode.split(",") if mode else []
+    kinds = [next((kind for kind in WORDS if word in kind), None) for word in words]
+    if None in kinds or len(set(kinds)) < len(kinds):
+        raise InvalidRequest(f"invalid mode: {mode}")
+    bind = os.path.isabs(source)
+    misplaced = "VolumeOptions" if bind and "nocopy" in words else "BindOptions"
+    if misplaced == "VolumeOptions" or (not bind and PROPAGATIONS in kinds):
+        kind = "bind" if bind else "volume"
+        said = f'invalid mount config for type "{kind}": field {misplaced} must not be specified'
+        raise InvalidRequest(f"invalid volume specification: '{text}': {said}")
+    rest = {"Destination": _clean(target), "Mode": mode, "RW": "ro" not in words}
+    if not bind:
+        return {"Type": "volume", "Name": source, **rest}
+    propagation = next((word for word in words if word in PROPAGATIONS), "rprivate")
+    return {"Type": "bind", "Source": os.path.normpath(source), **rest, "Propagation": propagation}
 
 
 def check(wish: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A `Mount` of the API, as it is; InvalidRequest or NotFound when it cannot be."""
+    """A `Mount` of the API, as it is; InvalidRequest when it cannot be."""
     kind, target, source = wish.get("Type") or "volume", wish.get("Target") or "", wish.get("Source") or ""
     said = f'invalid mount config for type "{kind}"'
-    if kind not in ("bind", "volume", "tmpfs"):
-        raise InvalidRequest(f'mount type "{kind}" is not supported by kernelkit')
+    for owner, field in OPTIONS_OF.items():
+        if owner != kind and wish.get(field) is not None:
+            raise InvalidRequest(f"{said}: field {field} must not be specified")
     if not target:
         raise InvalidRequest(f"{said}: field Target must not be empty")
-    if not os.path.isabs(target):
-        raise InvalidRequest(f"{said}: invalid mount path: '{target}' mount path must be absolute")
     if _clean(target) == "/":
         raise InvalidRequest(f"{said}: invalid specification: destination can't be '/'")
+    if not os.path.isabs(target):
+        raise InvalidRequest(f"{said}: invalid mount path: '{target}' mount path must be absolute")
     _check_proc(_clean(target))
-    if kind == "bind":
-        if not source:
-            raise InvalidRequest(f"{said}: field Source must not be empty")
-        if not os.path.isabs(source):
-            raise InvalidRequest(f"{said}: invalid mount path: '{source}' mount path must be absolute")
-        options = wish.get("BindOptions") or {}
-        if not os.path.lexists(source) and not options.get("CreateMountpoint"):
-            raise InvalidRequest(f"{said}: bind source path does not exist: {source}")
-        if options.get("Propagation") and options["Propagation"] not in PROPAGATIONS:
-            raise InvalidRequest(f"{said}: invalid propagation mode: {options['Propagation']}")
-        for wanted in ("NonRecursive", "ReadOnlyForceRecursive"):
-            if options.get(wanted):
-                raise InvalidRequest(f"{said}: '{wanted}' is not supported by kernelkit")
+    if kind not in OPTIONS_OF:
+        raise InvalidRequest(f"{said}: mount type unknown")
+    if kind in ("bind", "image") and not source:
+        raise InvalidRequest(f"{said}: field Source must not be empty")
     if kind == "tmpfs" and source:
         raise InvalidRequest(f"{said}: field Source must not be specified")
-    if kind == "volume" and (wish.get("VolumeOptions") or {}).get("Subpath"):
-        raise InvalidRequest(f"{said}: 'Subpath' is not supported by kernelkit")
+    options = wish.get(OPTIONS_OF[kind]) or {}
+    if kind == "bind":
+        if options.get("Propagation") and options["Propagation"] not in PROPAGATIONS:
+            raise InvalidRequest(f"{said}: invalid propagation mode: {options['Propagation']}")
+        if not os.path.isabs(source):
+            raise InvalidRequest(f"{said}: invalid mount path: '{source}' mount path must be absolute")
+        if not os.path.lexists(source) and not options.get("CreateMountpoint"):
+            raise InvalidRequest(f"{said}: bind source path does not exist: {source}")
+    if kind in ("volume", "image") and options.get("Subpath"):
+        if not source:
+            raise InvalidRequest(f"{said}: must not set Subpath when using anonymous volumes")
+        below = os.path.normpath(options["Subpath"])
+        if os.path.isabs(below) or below.split("/")[0] == "..":
+            raise InvalidRequest(f"{said}: subpath must be a relative path within the volume")
     return wish
 
 
@@ -125,45 +153,71 @@ def _clean(path: str) -> str:
     return os.path.normpath("/" + path.lstrip("/"))
 
 
-def _backed(engine: Engine, mount: Json) -> Json:
+def _backed(engine: Engine, mount: Json, driver: str = "") -> Json:
     """The mount point with what stands behind it: the volume or folder, made when it is missing."""
     if mount["Type"] == "bind":
         if not os.path.lexists(mount["Source"]):
             os.makedirs(mount["Source"], exist_ok=True)  # as `docker run -v` does
         return mount
-    volume = volumes.create(engine, {"Name": mount["Name"]})
+    volume = volumes.create(engine, {"Name": mount["Name"], "Driver": driver})
+    return _of_volume(volume, folder_of(engine, volume), mount["Destination"], mount["Mode"], writable=mount["RW"])
+
+
+def folder_of(engine: Engine, volume: Volume) -> str:
+    """Where a volume's content is, as a mount point says it."""
+    return os.fspath(volumes.folder(engine, volume.name))
+
+
+def _of_volume(volume: Volume, source: str, target: str, mode: str, *, writable: bool) -> Json:
     return {
         "Type": "volume",
         "Name": volume.name,
-        "Source": os.fspath(volumes.folder(engine, volume.name)),
-        "Destination": mount["Destination"],
+        "Source": source,
+        "Destination": target,
         "Driver": volume.driver,
-        "Mode": mount["Mode"] or "z",
-        "RW": mount["RW"],
+        "Mode": mode,
+        "RW": writable,
         "Propagation": "",
     }
 
 
-def _wished(engine: Engine, wish: Mapping[str, Any]) -> Json:
+def _wished(engine: Engine, wish: Mapping[str, Any], folder: str) -> Json:
     kind, target, writable = wish.get("Type") or "volume", _clean(wish["Target"]), not wish.get("ReadOnly")
-    if kind == "tmpfs":
-        return {"Type": "tmpfs", "Source": "", "Destination": target, "Mode": "", "RW": writable, "Propagation": ""}
+    options = wish.get(OPTIONS_OF[kind]) or {}
+    mount: Json = {"Type": kind, "Source": "", "Destination": target, "Mode": "", "RW": writable, "Propagation": ""}
+    spec = {key: options[key] for key in KEPT if options.get(key)}
     if kind == "bind":
-        propagation = (wish.get("BindOptions") or {}).get("Propagation") or "rprivate"
-        source = os.path.normpath(wish["Source"])
-        mount = {"Type": "bind", "Source": source, "Destination": target, "Mode": "", "RW": writable}
-        return _backed(engine, {**mount, "Propagation": propagation})
-    options = wish.get("VolumeOptions") or {}
-    driver = (options.get("DriverConfig") or {}).get("Name") or "local"
-    known = {"Name": wish.get("Source") or "", "Driver": driver, "Labels": options.get("Labels") or {}}
-    name = volumes.create(engine, known).name
-    return _backed(engine, {"Type": "volume", "Name": name, "Destination": target, "Mode": "z", "RW": writable})
+        propagation = options.get("Propagation") or "rprivate"
+        mount |= {"Source": os.path.normpath(wish["Source"]), "Propagation": propagation}
+        _backed(engine, mount)
+    elif kind == "image":
+        place = _place_of_image(folder, target)
+        mount |= {"Name": wish["Source"], "Source": place, "RW": False, "Propagation": "rprivate"}
+        spec["Image"] = engine.store.find(wish["Source"]).id
+    elif kind == "volume":
+        driver = options.get("DriverConfig") or {}
+        known = {"Driver": driver.get("Name"), "DriverOpts": driver.get("Options"), "Labels": options.get("Labels")}
+        volume = volumes.create(engine, {"Name": wish.get("Source") or "", **known})
+        mount = _of_volume(volume, folder_of(engine, volume), target, "z", writable=writable)
+    return {**mount, "Spec": spec} if spec else mount
 
 
-def _from_container(engine: Engine, text: str) -> list[Json]:
-    """The mount points of another container, all of them read-only with `:ro`."""
+def _place_of_image(folder: str, target: str) -> str:
+    """Where an image's files are put together when only a part of them is to be shown."""
+    return f"{folder}/image{target.replace('/', '-')}"
+
+
+def _from_container(engine: Engine, text: str, folder: str) -> list[Json]:
+    """The mount points of another container, all of them read-only with `:ro`; what SELinux was told is forgotten."""
     name, _, mode = text.partition(":")
-    if mode not in ("", "ro", "rw", "z", "Z"):
-        raise InvalidRequest(f"invalid mode for volumes-from: {mode}")
-    mounts = [mount for mount in engine.state.container(name).mounts if mount["Type"] != "tmpfs"]
-    return [{**mount, "RW": mount["RW"] and mode != "ro"} for mount in mounts]
+    words = mode.split(",") if mode else []
+    kinds = [next((kind for kind in WORDS if word in kind), None) for word in words]
+    if {None, PROPAGATIONS, ("nocopy",)} & set(kinds) or len(set(kinds)) < len(kinds):
+        raise InvalidRequest(f"invalid mode: {mode}")
+    found = []
+    for mount in engine.state.container(name).mounts:
+        if mount["Type"] == "image":
+            mount = {**mount, "Source": _place_of_image(folder, mount["Destination"])}
+        if mount["Type"] != "tmpfs":
+            found.append({**mount, "Mode": "", "RW": mount["RW"] and "ro" not in words})
+    return found

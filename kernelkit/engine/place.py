@@ -19,6 +19,7 @@ from pathlib import Path
 
 from kernelkit.container.overlay import Stack
 from kernelkit.container.visit import Held, visit
+from kernelkit.engine import initlayer, volume_mounts
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.errors import Conflict
@@ -64,7 +65,8 @@ def entered(engine: Engine, container: Container) -> Iterator[Place]:
         if container.state.pid:
             place = _of_running(container)
         else:
-            with _of_stopped(engine, container) as stopped:
+            trace = Trace(engine.records.tell)
+            with volume_mounts.mounted(engine, container, trace), _of_stopped(engine, container) as stopped:
                 yield stopped
             return
     try:
@@ -128,7 +130,7 @@ def _sheets(engine: Engine, container: Container) -> Stack:
     image = engine.store.find(container.image_id)
     # In a user namespace overlayfs may keep its notes only in attributes of the user's: overlayfs.rst, userxattr.
     userxattr = Path("/proc/self/uid_map").read_text().split() != EVERYBODY
-    return Stack(tuple(map(os.fspath, image.layers)), os.fspath(engine.folder(container.id)), userxattr)
+    return Stack(initlayer.sheets(engine, image), os.fspath(engine.folder(container.id)), userxattr)
 
 
 def _held(container: Container) -> list[Held]:

@@ -13,6 +13,9 @@ from kernelkit.engine.listing import label_matches
 from kernelkit.engine.model import Container, Volume, new_id, now
 from kernelkit.engine.names import ALLOWED
 from kernelkit.errors import Conflict, InvalidRequest, NotFound
+from kernelkit.kernel.mount import Unmount
+from kernelkit.kernel.mount_volume import is_mounted
+from kernelkit.trace import Trace
 
 ANONYMOUS = "com.docker.volume.anonymous"  # the label by which Docker's own clients know them
 
@@ -37,31 +40,51 @@ def tell(engine: Engine, container: Container, action: str) -> None:
 
 
 def create(engine: Engine, body: Json) -> Volume:
-    """Make a volume; one of that name that is there already is returned as it is. InvalidRequest, Conflict."""
+    """Make a volume; one of that name that is there already is returned as it is. InvalidRequest, NotFound."""
     name, driver = body.get("Name") or "", body.get("Driver") or "local"
     labels, options = dict(body.get("Labels") or {}), dict(body.get("DriverOpts") or {})
+    volume = Volume(name or new_id(), now(), labels, options, anonymous=not name)
     if driver != "local":
-        raise NotFound(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
-    if options:
-        raise InvalidRequest(f"volume options are not supported by kernelkit: '{next(iter(options))}'")
-    if name and not re.fullmatch(f"{ALLOWED}+", name):
+        raise NotFound(f'create {volume.name}: error looking up volume plugin {driver}: plugin "{driver}" not found')
+    if len(volume.name) < 2:
+        said = "volume name is too short, names should be at least two alphanumeric characters"
+        raise InvalidRequest(f"create {name}: {said}")
+    if not re.fullmatch(f"{ALLOWED}+", volume.name):
         raise InvalidRequest(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only "{ALLOWED}" are '
             "allowed. If you intended to pass a host directory, use absolute path"
         )
+    if options:
+        check_options(volume)
     if not name:
         labels.setdefault(ANONYMOUS, "")
-    volume = Volume(name or new_id(), now(), labels, options, anonymous=not name)
-    return _make(engine, volume)
-
-
-def _make(engine: Engine, volume: Volume) -> Volume:
     # The folder first: a volume that is in the book always has one.
     os.makedirs(folder(engine, volume.name), exist_ok=True)
     kept = engine.state.add_volume(volume)
     if kept is volume:
         engine.events.publish("volume", "create", volume.name, {"driver": volume.driver})
     return kept
+
+
+def check_options(volume: Volume) -> None:
+    """Refuse, by InvalidRequest, what means nothing to the local driver: a device needs its type, and both what to do.
+
+    Of `size`, a quota, Docker has none but on XFS.
+    """
+    options = volume.options
+    for option in options:
+        if option not in ("type", "o", "device", "size"):
+            raise InvalidRequest(f'create {volume.name}: invalid option: "{option}"')
+    if "size" in options:
+        if not re.fullmatch(r"\d+(\.\d+)? ?[kmgtp]?(i?b)?", options["size"], re.IGNORECASE):
+            raise InvalidRequest(f"create {volume.name}: invalid size: '{options['size']}'")
+        if float(re.split("[^0-9.]", options["size"])[0]):
+            raise InvalidRequest(f"create {volume.name}: quota size requested but no quota support")
+    needed = {"device": ("type",), "type": ("device",), "o": ("device", "type")}
+    for option in options.keys() & needed.keys():
+        for other in needed[option]:
+            if other not in options:
+                raise InvalidRequest(f'create {volume.name}: missing required option: "{other}"')
 
 
 def inspect(engine: Engine, volume: Volume) -> Json:
@@ -87,6 +110,8 @@ def remove(engine: Engine, volume: Volume, *, force: bool = False) -> None:
     using = users(engine, volume.name)
     if using:
         raise Conflict(f"remove {volume.name}: volume is in use - [{', '.join(c.id for c in using)}]")
+    if volume.options:
+        _detach(engine, volume)
     engine.state.remove_volume(volume)
     _discard(engine, volume.name)
     engine.events.publish("volume", "destroy", volume.name, {"driver": volume.driver})
@@ -97,6 +122,13 @@ def remove_anonymous(engine: Engine, name: str) -> None:
     volume = engine.state.volume(name)
     if volume.anonymous and not users(engine, name):
         remove(engine, volume)
+
+
+def _detach(engine: Engine, volume: Volume) -> None:
+    """Unmount a volume that is to be removed, whatever it is that has left it mounted."""
+    place = os.fspath(folder(engine, volume.name))
+    if is_mounted(place):
+        Trace(engine.records.tell).perform("remove", Unmount(place, lazy=True))
 
 
 def _discard(engine: Engine, name: str) -> None:

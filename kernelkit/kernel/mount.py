@@ -15,6 +15,7 @@ from kernelkit.kernel.words import join
 
 # mount(8), FILESYSTEM-INDEPENDENT MOUNT OPTIONS: word -> (flag, whether the word sets it).
 OPTIONS: dict[str, tuple[int, bool]] = {
+    "defaults": (0, True),
     "ro": (libc.MS_RDONLY, True),
     "rw": (libc.MS_RDONLY, False),
     "nosuid": (libc.MS_NOSUID, True),
@@ -23,7 +24,13 @@ OPTIONS: dict[str, tuple[int, bool]] = {
     "dev": (libc.MS_NODEV, False),
     "noexec": (libc.MS_NOEXEC, True),
     "exec": (libc.MS_NOEXEC, False),
+    "sync": (libc.MS_SYNCHRONOUS, True),
+    "async": (libc.MS_SYNCHRONOUS, False),
+    "dirsync": (libc.MS_DIRSYNC, True),
     "noatime": (libc.MS_NOATIME, True),
+    "atime": (libc.MS_NOATIME, False),
+    "nodiratime": (libc.MS_NODIRATIME, True),
+    "diratime": (libc.MS_NODIRATIME, False),
     "relatime": (libc.MS_RELATIME, True),
     "strictatime": (libc.MS_STRICTATIME, True),
 }
@@ -138,12 +145,14 @@ class ShareMount:
     """Show here too what process `pid` has mounted at `source`: a bind mount from another mount namespace.
 
     mount(2) refuses that; but a tree that is cloned over there, open_tree(2), may be attached here, move_mount(2).
+    It is told of what its original is told of: mount_namespaces(7), shared subtrees.
     """
 
     pid: int
     source: str
     target: str
     root: str = ""
+    recursive: bool = False
 
     def perform(self) -> None:
         """Go there, clone, come back, attach; afterwards the working directory is the root directory, setns(2)."""
@@ -157,7 +166,8 @@ class ShareMount:
             there = kept(os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
             libc.setns(there, libc.CLONE_NEWNS)
             try:
-                tree = kept(libc.open_tree(self.source, libc.OPEN_TREE_CLONE | os.O_CLOEXEC))
+                flags = libc.OPEN_TREE_CLONE | os.O_CLOEXEC | (libc.AT_RECURSIVE if self.recursive else 0)
+                tree = kept(libc.open_tree(self.source, flags))
             finally:
                 libc.setns(here, libc.CLONE_NEWNS)
             libc.move_mount(tree, kept(open_in_root(self.root or "/", self.target, os.O_PATH)))

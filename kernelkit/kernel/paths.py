@@ -17,6 +17,7 @@ from kernelkit.kernel.libc import syscall
 SYS_openat2 = 437
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _HOW = struct.Struct("<QQQ")  # struct open_how: flags, mode, resolve

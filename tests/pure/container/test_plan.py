@@ -12,7 +12,8 @@ from kernelkit.kernel.cgroup import JoinCgroup
 from kernelkit.kernel.files import ChangeDirectory, WriteFile
 from kernelkit.kernel.hierarchies import Layout
 from kernelkit.kernel.hostname import SetHostname
-from kernelkit.kernel.mount import MakeMountPoint, MaskPath, PivotRoot, ProtectPath, SetPropagation
+from kernelkit.kernel.mount import MakeMountPoint, MaskPath, PivotRoot, ProtectPath, SetPropagation, ShareMount
+from kernelkit.kernel.mount_volume import MountVolume
 from kernelkit.kernel.process import Clone, Exec, ForbidTracing, Fork, OpenTerminal, StayAsInit
 from kernelkit.kernel.seccomp import LoadSeccomp
 from kernelkit.kernel.setpriv import SetCapabilities, SetUser
@@ -26,7 +27,7 @@ def operations(
     settings: dict[str, Any] | None = None, host: dict[str, Any] | None = None, **more: Any
 ) -> list[Operation]:
     """All operations of a start on a machine without cgroups, in order."""
-    init = more.pop("init", False)
+    beyond = {key: more.pop(key) for key in ("init", "beside") if key in more}
     given: dict[str, Any] = {
         "id": "c0ffee", "hostname": "me", "root": "/c/merged", "user": User(), "capabilities": ("CAP_CHOWN",),
         "cgroup_path": "containers/c0ffee", **more,
@@ -34,7 +35,7 @@ def operations(
     host = {"Privileged": True, "MaskedPaths": ["/proc/keys"], "ReadonlyPaths": ["/proc/sys"], **(host or {})}
     spec = config({"Cmd": ["true"], **(settings or {})}, host, Facts(**given))
     spec["linux"] |= {"maskedPaths": ["/proc/keys"], "readonlyPaths": ["/proc/sys"]}
-    inputs = plan.Inputs(spec, Stack(("/layers/a",), "/c"), Layout(()), frozenset(NAMES), FILTER, init=init)
+    inputs = plan.Inputs(spec, Stack(("/layers/a",), "/c"), Layout(()), frozenset(NAMES), FILTER, **beyond)
     stages = plan.start(inputs)
     assert [s.name for s in stages] == sorted((s.name for s in stages), key=plan_order)
     return [operation for stage in stages for operation in stage.operations]
@@ -99,11 +100,21 @@ def test_a_read_only_container_has_its_working_directory_made_before() -> None:
     assert made not in operations({"WorkingDir": "/new"})
 
 
-def test_who_wants_to_see_later_mounts_stays_a_slave() -> None:
-    mounts = [{"destination": "/x", "type": "bind", "source": "/y", "options": ["rbind", "rslave"]}]
+def test_a_container_s_mounts_are_its_own_whoever_passes_some_on() -> None:
+    mounts = [{"destination": "/x", "type": "bind", "source": "/proc/7/root/y", "options": ["rbind", "rshared"]}]
+    found = operations(mounts=mounts)
 
-    assert SetPropagation("/", "rslave") in operations(mounts=mounts)
-    assert SetPropagation("/", "rprivate") in operations()
+    assert SetPropagation("/", "rprivate") in found
+    assert found.index(SetPropagation("/", "rprivate")) < found.index(
+        ShareMount(7, "/y", "/x", "/c/merged", recursive=True)
+    )
+
+
+def test_what_is_done_beside_a_container_is_done_before_it_is_made() -> None:
+    volume = MountVolume("tmpfs", "tmpfs", "/volumes/a/_data")
+    found = operations(beside=(volume,))
+
+    assert found.index(volume) < place(found, Clone)
 
 
 def test_a_terminal_is_opened_inside_with_its_size() -> None:

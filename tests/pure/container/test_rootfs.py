@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernelkit.container import rootfs
-from kernelkit.kernel.files import MakeDevice, MakeLink
+from kernelkit.kernel.files import MakeDevice, MakeDirectory, MakeLink
 from kernelkit.kernel.mount import (
     Bind,
     MakeMountPoint,
@@ -16,6 +16,8 @@ from kernelkit.kernel.mount import (
     ShareMount,
     Unmount,
 )
+from kernelkit.kernel.mount_setattr import ProtectTree
+from kernelkit.kernel.mount_volume import BindBelow
 
 ROOT = "/c/merged"
 NULL = {"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}
@@ -63,6 +65,50 @@ def test_a_file_is_bound_on_a_file_and_options_take_a_second_call() -> None:
         Bind("/c/hosts", "/etc/hosts", recursive=True, root=ROOT),
         Remount("/etc/hosts", ("ro",), ROOT),
         SetPropagation("/etc/hosts", "rslave", ROOT),
+    ]
+
+
+def test_read_only_is_all_that_is_mounted_below_where_the_kernel_can() -> None:
+    bound = {"destination": "/x", "type": "bind", "source": "/a", "options": ["bind", "rprivate", "rro"]}
+
+    assert rootfs.mounts([bound], ROOT) == [
+        MakeMountPoint("/x", directory=True, root=ROOT),
+        Bind("/a", "/x", recursive=False, root=ROOT),
+        ProtectTree("/x", ROOT),
+    ]
+
+
+def test_a_part_of_a_volume_is_looked_for_below_it() -> None:
+    part = {"destination": "/x", "type": "bind", "source": "/v/_data", "subpath": "a/b", "options": ["rbind", "ro"]}
+
+    assert rootfs.mounts([part], ROOT, files=frozenset(("/x",))) == [
+        MakeMountPoint("/x", directory=False, root=ROOT),
+        BindBelow("/v/_data", "a/b", "/x", recursive=True, root=ROOT),
+        Remount("/x", ("ro",), ROOT),
+    ]
+
+
+def test_a_part_of_an_image_is_taken_from_all_its_sheets() -> None:
+    sheets = ("ro", "lowerdir=/b:/a")
+    image = {"destination": "/x", "type": "overlay", "source": "/c/image-x", "subpath": "p", "options": list(sheets)}
+
+    assert rootfs.mounts([image], ROOT) == [
+        MakeDirectory("/c/image-x"),
+        Mount("overlay", "overlay", "/c/image-x", sheets),
+        MakeMountPoint("/x", directory=True, root=ROOT),
+        BindBelow("/c/image-x", "p", "/x", recursive=True, root=ROOT),
+    ]
+
+
+def test_what_is_passed_on_comes_from_where_it_is_passed_on() -> None:
+    options = ["rbind", "rslave", "rro"]
+    bound = {"destination": "/x", "type": "bind", "source": "/proc/7/root/a", "options": options}
+
+    assert rootfs.mounts([bound], ROOT, files=frozenset(("/x",))) == [
+        MakeMountPoint("/x", directory=False, root=ROOT),
+        ShareMount(7, "/a", "/x", ROOT, recursive=True),
+        ProtectTree("/x", ROOT),
+        SetPropagation("/x", "rslave", ROOT),
     ]
 
 

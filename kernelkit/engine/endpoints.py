@@ -17,7 +17,7 @@ from typing import Any
 from kernelkit.container.nat import Publication
 from kernelkit.container.network import Endpoint, mac_of
 from kernelkit.container.spec import Facts
-from kernelkit.engine import bridges, etc, ports
+from kernelkit.engine import bridges, etc, links, ports
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, Network, new_id
 from kernelkit.errors import Conflict, InvalidRequest, OperationFailed
@@ -157,15 +157,17 @@ def gateway(engine: Engine, container: Container) -> str:
 def files(engine: Engine, container: Container, hostname: str) -> dict[str, str]:
     """The texts of /etc/hosts, /etc/hostname and /etc/resolv.conf."""
     host, names = container.host_config, container.networks
-    extra = host.get("ExtraHosts") or []
+    extra = [*(host.get("ExtraHosts") or []), *(links.hosts(engine, container) if host.get("Links") else ())]
     gate = engine.state.network("bridge").gateway
     in_host = "host" in names
     own = [s[key] for s in names.values() for key in ("IPAddress", "GlobalIPv6Address") if s.get(key)]
     domain = container.config.get("Domainname") or ""
+    resolv_conf = etc.resolv_conf(host, embedded=embedded(container), verbatim=in_host)
+    container.state.resolv_conf = etc.digest(resolv_conf)
     return {
         "hosts": etc.hosts_of_the_host(extra, gate) if in_host else etc.hosts(own, hostname, domain, extra, gate),
         "hostname": f"{hostname}\n",
-        "resolv.conf": etc.resolv_conf(host, embedded=embedded(container), verbatim=in_host),
+        "resolv.conf": resolv_conf,
     }
 
 

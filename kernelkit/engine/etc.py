@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,6 +76,21 @@ def usable(text: str) -> list[str]:
             if not ipaddress.ip_address(server.partition("%")[0]).is_loopback:
                 found.append(server)
     return found
+
+
+def digest(text: str) -> str:
+    """What tells whether a file is still as it was written."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def change_hosts(text: str, gone: Sequence[str], present: Sequence[str], names: str) -> str:
+    """An /etc/hosts whose owner has other addresses now, called `names`: nobody else's line is touched."""
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if line.rstrip("\n") not in [f"{address}\t{names}" for address in gone]]
+    known = {line.rstrip("\n") for line in kept}
+    if kept and not kept[-1].endswith("\n"):
+        kept[-1] += "\n"
+    return "".join([*kept, *(f"{address}\t{names}\n" for address in present if f"{address}\t{names}" not in known)])
 
 
 def _host_servers(*, verbatim: bool) -> tuple[str, list[str]]:

@@ -55,6 +55,7 @@ class State:
     restart_count: int = 0
     health: Json | None = None
     stopped_by_hand: bool = False  # a restart policy leaves alone what somebody has stopped
+    resolv_conf: str = ""  # the digest of the /etc/resolv.conf that it was given: another one is its own
 
     @property
     def running(self) -> bool:

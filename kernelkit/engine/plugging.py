@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,9 +108,10 @@ def _unplug(engine: Engine, container: Container, gone: Network, trace: Trace) -
     settings = container.networks[gone.name]
     if not settings.get("EndpointID"):
         return
-    address = settings["IPAddress"]
+    address, addresses = settings["IPAddress"], _addresses(container, gone.name)
     was_gate = endpoints.gateway(engine, container) == gone.name
     published = endpoints.published(engine, container) if was_gate else ()
+    engine.uplink.unrelay(published)
     _attempt(engine, trace, "nat", engine.uplink.unpublish(published), "machine")
     _attempt(engine, trace, "nat", nat.unpublish(engine.uplink.inner(published)))
     if address and bridges.lets_out(gone):
@@ -122,7 +124,7 @@ def _unplug(engine: Engine, container: Container, gone: Network, trace: Trace) -
         way_out = AddRoute("default", container.networks[gate]["Gateway"], where=str(container.state.pid))
         _attempt(engine, trace, "ip", [way_out])
         _lead_in(engine, container, trace)
-    _attempt(engine, trace, "ip", _files(engine, container, address))
+    _attempt(engine, trace, "ip", _files(engine, container, addresses))
 
 
 def _lead_in(engine: Engine, container: Container, trace: Trace) -> None:
@@ -130,21 +132,31 @@ def _lead_in(engine: Engine, container: Container, trace: Trace) -> None:
     published = endpoints.published(engine, container)
     _perform(trace, "nat", nat.publish(engine.uplink.inner(published)))
     _perform(trace, "nat", engine.uplink.publish(published), "machine")
+    engine.uplink.relay(published)
 
 
-def _files(engine: Engine, container: Container, gone: str = "") -> list[Operation]:
-    """The container's /etc/hosts with the addresses that it has now, whatever else is in it; its /etc/resolv.conf."""
+def _files(engine: Engine, container: Container, gone: Sequence[str] = ()) -> list[Operation]:
+    """The container's /etc/hosts with the addresses that it has now; its /etc/resolv.conf unless it has changed it."""
     path = engine.folder(container.id) / "hosts"
-    try:
-        lines = path.read_text().splitlines(keepends=True)
-    except OSError:
-        return []
-    kept = [line for line in lines if not gone or line.split()[:1] != [gone]]
-    there = {words[0] for words in map(str.split, kept) if words}
-    resolv_conf = etc.resolv_conf(container.host_config, embedded=endpoints.embedded(container))
-    own = [s[key] for s in container.networks.values() for key in ("IPAddress", "GlobalIPv6Address") if s.get(key)]
-    kept += [f"{address}\t{endpoints.hosts_name(container)}\n" for address in own if address not in there]
-    return [WriteFile(str(path), "".join(kept)), WriteFile(str(path.with_name("resolv.conf")), resolv_conf)]
+    plan: list[Operation] = []
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        before = path.read_text()
+        after = etc.change_hosts(before, gone, _addresses(container), endpoints.hosts_name(container))
+        plan += [WriteFile(str(path), after)] if after != before else []
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        path = path.with_name("resolv.conf")
+        before = path.read_text()
+        if etc.digest(before) == container.state.resolv_conf:
+            after = etc.resolv_conf(container.host_config, embedded=endpoints.embedded(container))
+            container.state.resolv_conf = etc.digest(after)
+            plan += [WriteFile(str(path), after)] if after != before else []
+    return plan
+
+
+def _addresses(container: Container, name: str = "") -> list[str]:
+    """Its addresses, all of them or those in one network."""
+    wanted = [container.networks[name]] if name else list(container.networks.values())
+    return [s[key] for s in wanted for key in ("IPAddress", "GlobalIPv6Address") if s.get(key)]
 
 
 def _perform(trace: Trace, stage: str, plan: Sequence[Operation], where: str = "host") -> None:

@@ -100,3 +100,13 @@ def test_in_a_user_defined_network_names_are_asked_for_there(machine: Path) -> N
     )
     assert etc.upstream({"Dns": ["9.9.9.9"]}) == ["9.9.9.9"]
     assert etc.upstream({}) == ["10.1.1.1"]
+
+
+def test_a_changed_hosts_keeps_what_is_not_the_engine_s() -> None:
+    text = "127.0.0.1\tlocalhost\n\n# mine\n172.17.0.2\tme\n172.17.0.2 elsewhere\n172.17.0.2\tme too\n10.0.0.1\tx"
+
+    assert etc.change_hosts(text, [], ["172.17.0.2"], "me") == f"{text}\n"
+    assert etc.change_hosts(text, ["172.17.0.2"], ["172.18.0.2"], "me") == (
+        "127.0.0.1\tlocalhost\n\n# mine\n172.17.0.2 elsewhere\n172.17.0.2\tme too\n10.0.0.1\tx\n172.18.0.2\tme\n"
+    )
+    assert etc.change_hosts("", [], ["172.17.0.2"], "me.home me") == "172.17.0.2\tme.home me\n"

@@ -26,6 +26,7 @@ from urllib.parse import urlencode
 from kernelkit.home import Home
 
 PATIENCE = 60.0  # seconds for one answer; a pull says something far more often
+KNOCK = 1.5  # seconds in which the engine does something small, unless it waits for somebody
 
 GONE = "the engine went away in the middle of a start: run this cell again"
 
@@ -42,6 +43,14 @@ class EngineError(LessonError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class EngineSlow(LessonError):
+    """The engine is there and has not answered in the time that was given."""
+
+
+class StartLost(LessonError):
+    """Nobody is at the other end of a start any more."""
 
 
 class StartFailed(LessonError):
@@ -67,13 +76,13 @@ class Ran:
 class _Connection(http.client.HTTPConnection):
     """A connection to a unix socket in place of a port."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("kernelkit", timeout=PATIENCE)
+    def __init__(self, path: Path, patience: float) -> None:
+        super().__init__("kernelkit", timeout=patience)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -146,6 +155,21 @@ class Engine:
         finally:
             connection.close()
 
+    def is_starting(self, container: str) -> bool:
+        """Whether a container is in the middle of a start: the engine lets nobody else touch it until that is over.
+
+        Asked by an update of nothing, which waits for its turn and then changes nothing.
+        """
+        try:
+            if self.get(f"/containers/{container}/json")["State"]["Status"] != "created":
+                return False
+            self._ask("POST", f"/containers/{container}/update", {}, {}, patience=KNOCK)
+        except EngineSlow:
+            return True
+        except EngineError:
+            pass  # it is not there, or has gone meanwhile
+        return False
+
     def has(self, image: str) -> bool:
         """Whether an image is here."""
         name = image if ":" in image else f"{image}:latest"
@@ -181,8 +205,8 @@ class Engine:
         wire.sendall("\r\n".join((f"POST {path} HTTP/1.1", *fields, "", "")).encode())
         return Stepper(wire)
 
-    def _ask(self, method: str, path: str, query: Mapping[str, Any], body: Any) -> Any:
-        connection, answer = self._request(method, path, query, body)
+    def _ask(self, method: str, path: str, query: Mapping[str, Any], body: Any, patience: float = PATIENCE) -> Any:
+        connection, answer = self._request(method, path, query, body, patience)
         try:
             content = answer.read()
         finally:
@@ -192,17 +216,21 @@ class Engine:
         return content.decode("utf-8", "replace")
 
     def _request(
-        self, method: str, path: str, query: Mapping[str, Any], body: Any
+        self, method: str, path: str, query: Mapping[str, Any], body: Any, patience: float = PATIENCE
     ) -> tuple[_Connection, http.client.HTTPResponse]:
-        connection = _Connection(self.path)
+        connection = _Connection(self.path, patience)
         target = f"{path}?{urlencode(query, doseq=True)}" if query else path
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             connection.request(method, target, json.dumps(body) if body is not None else None, headers)
             answer = connection.getresponse()
-        except OSError as error:
+        except TimeoutError:
             connection.close()
-            why = error.strerror or str(error)
+            slow = f"the engine has not answered for {patience:.0f} s: try again, or look at `kernelkit ps`"
+            raise EngineSlow(slow) from None
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            why = getattr(error, "strerror", "") or str(error)
             raise LessonError(f"no engine answers at '{self.path}' ({why}): run `kernelkit up` in a terminal") from None
         if answer.status >= 400:
             said = answer.read()
@@ -260,7 +288,7 @@ class Stepper:
             self._wire.sendall(json.dumps({"do": what}).encode() + b"\n")
         except OSError:
             self.ended = True
-            raise LessonError(GONE) from None
+            raise StartLost(GONE) from None
         self.about = 0
         self._hear_until_waiting()
 
@@ -273,7 +301,7 @@ class Stepper:
                 line = b""
             if not line:
                 self.ended = True
-                raise LessonError(GONE)
+                raise StartLost(GONE)
             message = json.loads(line)
             if "plan" in message:
                 self.plan = message["plan"]

@@ -11,7 +11,7 @@ import graphviz
 
 from lessons.graphs.boxes import as_svg
 from lessons.graphs.dot import as_dot
-from lessons.graphs.graph import Graph
+from lessons.graphs.graph import Graph, described
 
 
 def svg(graph: Graph) -> str:
@@ -46,6 +46,6 @@ def _embeddable(drawn: str) -> str:
 
 
 def _labelled(element: str, graph: Graph) -> str:
-    """With its sentence, as text that a screen reader says in place of the picture."""
-    label = html.escape(graph.alt or graph.name)
+    """With all that it says, as text that a screen reader reads out in place of the picture."""
+    label = html.escape(described(graph))
     return element.replace("<svg ", f'<svg class="kk-graph" role="img" aria-label="{label}" ', 1)

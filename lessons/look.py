@@ -181,14 +181,16 @@ def _namespaces(text: str) -> dict[str, int]:
 
 
 def _rules(text: str, table: str) -> tuple[tuple[str, ...], tuple[Published, ...]]:
-    """Of one table in `nft -json list ruleset`: which subnets go out as the host, and which ports lead where."""
+    """Of one table in `nft -json list ruleset`: whose packets go out as the host's, and which ports lead where."""
     everything = json.loads(text)["nftables"] if text.strip() else []
     entries = [entry for entry in everything if any(value.get("table") == table for value in entry.values())]
-    sets = {e["set"]["name"]: _subnets(e["set"].get("elem", [])) for e in entries if "set" in e}
+    sets = {e["set"]["name"]: _addresses(e["set"].get("elem", [])) for e in entries if "set" in e}
     masquerades: list[str] = []
     for rule in (e["rule"] for e in entries if "rule" in e):
-        if any("masquerade" in step for step in rule.get("expr", [])):
-            masquerades += [subnet for step in rule["expr"] for subnet in _sources(step, sets)]
+        steps = rule.get("expr", [])
+        if any("masquerade" in step for step in steps) and not any(_is_answer(step) for step in steps):
+            # Each further match leaves fewer: the last one says whose packets these are.
+            masquerades += ([], *(found for step in steps if (found := _sources(step, sets)) is not None))[-1]
     published = {
         found
         for ports in (e["map"] for e in entries if "map" in e)
@@ -198,19 +200,30 @@ def _rules(text: str, table: str) -> tuple[tuple[str, ...], tuple[Published, ...
     return tuple(dict.fromkeys(masquerades)), tuple(sorted(published, key=lambda p: (p.protocol, p.port)))
 
 
-def _sources(expression: Mapping[str, Any], sets: Mapping[str, list[str]]) -> list[str]:
-    """The subnets of `ip saddr 172.17.0.0/16`, or of `ip saddr @subnets`; the loopback's is none of a network."""
+def _is_answer(expression: Mapping[str, Any]) -> bool:
+    """Whether a rule is for what was led inside (`ct status dnat`), and says nothing of what goes out."""
+    left = expression.get("match", {}).get("left", {})
+    return isinstance(left, dict) and left.get("ct", {}).get("key") == "status"
+
+
+def _sources(expression: Mapping[str, Any], sets: Mapping[str, list[str]]) -> list[str] | None:
+    """Those of `ip saddr 172.17.0.0/16`, or of `ip saddr @subnets`; None for what says nothing of a sender.
+
+    The loopback is none of a network's.
+    """
     match = expression.get("match", {})
     left, right = match.get("left", {}), match.get("right")
     if not isinstance(left, dict) or left.get("payload", {}).get("field") != "saddr":
-        return []
-    found = sets.get(right[1:], []) if isinstance(right, str) and right.startswith("@") else _subnets([right])
+        return None
+    found = sets.get(right[1:], []) if isinstance(right, str) and right.startswith("@") else _addresses([right])
     return [subnet for subnet in found if not subnet.startswith("127.")]
 
 
-def _subnets(elements: list[Any]) -> list[str]:
+def _addresses(elements: list[Any]) -> list[str]:
+    """Addresses and subnets among the elements of a set."""
     prefixes = [element["prefix"] for element in elements if isinstance(element, dict) and "prefix" in element]
-    return [f"{prefix['addr']}/{prefix['len']}" for prefix in prefixes]
+    alone = [element for element in elements if isinstance(element, str)]
+    return [*(f"{prefix['addr']}/{prefix['len']}" for prefix in prefixes), *alone]
 
 
 def _published(name: str, key: Any, value: Any) -> Published | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from lessons.graphs.layers import layers
 from lessons.graphs.life import life
 from lessons.graphs.namespaces import namespaces
 from lessons.graphs.network import network
+from lessons.say import duration, folders_of, shorten
 from lessons.state import State
 from lessons.walk import Stage, Walk
 
@@ -24,9 +24,6 @@ PICTURES = (
     ("Layers", layers, "findmnt --task {pid} --types overlay"),
     ("Namespaces", namespaces, "lsns --task {pid}"),
 )
-LONGEST = 210  # characters of one operation; the record has all of them
-_PASS = re.compile(r""" -H ["']Authorization: [^"']*["']""")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def page(walk: Walk, shown: int) -> dict[str, Any]:
@@ -37,6 +34,7 @@ def page(walk: Walk, shown: int) -> dict[str, Any]:
         "shown": shown,
         "done": walk.done,
         "now": _now(walk, shown),
+        "focus": walk.stages[shown - 1].focus if shown else "",
         "coming": _coming(walk, shown),
         "summary": summary(walk.moments[shown].state),
         "pictures": pictures(walk.moments[shown].state, walk.moments[shown - 1].state if shown else None),
@@ -65,12 +63,20 @@ def summary(state: State) -> str:
 def _now(walk: Walk, shown: int) -> dict[str, Any]:
     if not shown:
         sentence = "The practice host is up, and there is no container. Below is what its kernel holds."
-        return {"title": "Before", "sentence": sentence, "why": "", "operations": [], "more": [], "legend": []}
+        nothing: dict[str, Any] = {"operations": [], "more": [], "legend": []}
+        return {"title": "Before", "sentence": sentence, "why": "", "took": "", "question": None, **nothing}
     stage, moment = walk.stages[shown - 1], walk.moments[shown]
     why = stage.why
     if stage.name == "pull" and not moment.is_fresh:
         why = f"{why} It was here already, and this is how it came: `kernelkit rmi {walk.run.image}` undoes it."
-    return {"title": stage.title, "sentence": stage.sentence, "why": why, **operations(stage, moment.steps, walk)}
+    return {
+        "title": stage.title,
+        "sentence": stage.sentence,
+        "why": why,
+        "took": duration(sum(step.get("seconds") or 0 for step in moment.steps)) if moment.steps else "",
+        "question": stage.question.answered(),
+        **operations(stage, moment.steps, walk),
+    }
 
 
 def _coming(walk: Walk, shown: int) -> dict[str, Any] | None:
@@ -83,7 +89,8 @@ def _coming(walk: Walk, shown: int) -> dict[str, Any] | None:
     return {
         "title": stage.title,
         "sentence": stage.sentence,
-        "watch": stage.watch,
+        "need": stage.need,
+        "question": stage.question.asked(),
         "is_done": shown < walk.done,
         **operations(stage, [{**step, "seconds": None} for step in steps], walk),
     }
@@ -92,7 +99,7 @@ def _coming(walk: Walk, shown: int) -> dict[str, Any] | None:
 def operations(stage: Stage, steps: Sequence[Json], walk: Walk) -> dict[str, Any]:
     """A stage's operations: those that matter most, the others, and what the names in them stand for."""
     chosen, others = _split(stage, steps)
-    folders = {"$C": f"{walk.home}/containers/{walk.container}", "$L": f"{walk.home}/layers", "$H": walk.home}
+    folders = folders_of(walk.home, walk.container)
     lines = [[operation(step, folders) for step in part] for part in (chosen, others)]
     said = "".join(line["shell"] for line in lines[0])
     legend = [f"{name[1:]}={shorten(path, {})}" for name, path in folders.items() if name in said]
@@ -121,21 +128,3 @@ def operation(step: Json, folders: Mapping[str, str]) -> dict[str, Any]:
         "time": duration(step.get("seconds")),
         "error": step.get("error") or "",
     }
-
-
-def shorten(shell: str, folders: Mapping[str, str]) -> str:
-    """Shell text for reading: folders by name, digests by their first digits, no tokens, a few lines at most."""
-    for name, path in folders.items():
-        shell = shell.replace(path, name)
-    shell = _PASS.sub("", shell)
-    shell = _DIGEST.sub(lambda found: f"{found[0][:12]}…", shell)
-    return shell if len(shell) <= LONGEST else f"{shell[: LONGEST - 1]}…"
-
-
-def duration(seconds: float | None) -> str:
-    """A time as people read it; empty for one that is not known."""
-    if seconds is None:
-        return ""
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
-    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -73,7 +73,7 @@ class Host:
     hostname: str = ""
     links: tuple[Link, ...] = ()
     namespaces: dict[str, int] = field(default_factory=dict)  # kind -> inode number
-    masquerades: tuple[str, ...] = ()  # subnets whose packets leave under the host's own address
+    masquerades: tuple[str, ...] = ()  # whose packets leave under the host's own address
     published: tuple[Published, ...] = ()
     uplink: str = ""  # the name of the link that leads to the real machine
     bridge: str = ""  # the name of the bridge that containers are plugged into

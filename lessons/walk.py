@@ -14,10 +14,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lessons.client import Engine, EngineError, Json, LessonError, Stepper
+from lessons.client import Engine, EngineError, Json, LessonError, StartLost, Stepper
 from lessons.look import look
+from lessons.question import Question
 from lessons.state import State
 
+GONE = "the engine went away in the middle of a start: press Start over"
+TAKEN = "the container of this page was removed, perhaps by another notebook: press Start over"
+BUSY = (
+    "another notebook is in the middle of its walk with the container `{name}`: press Run all there, "
+    "or shut its kernel down (Kernel ▸ Shut Down Kernel), then try again"
+)
 Progress = Callable[[Json], None]
 
 
@@ -25,16 +32,20 @@ Progress = Callable[[Json], None]
 class Stage:
     """One step of a walk, in words.
 
-    `name` is the stage's in the record.  `main` are the operations that matter most, by name, the first `few` of each
-    kind of them if that is not 0; the others are shown on request.
+    `name` is the stage's in the record.  `need` says what would be missing without it, `question` is to be answered
+    before it is done, `why` is said afterwards.  `focus` is the picture in which most of it shows.  `main` are the
+    operations that matter most, by name, the first `few` of each kind of them if that is not 0; the others are shown on
+    request.
     """
 
     name: str
     title: str
     short: str
     sentence: str
+    need: str
+    question: Question
     why: str
-    watch: str
+    focus: str = ""
     main: tuple[str, ...] = ()
     few: int = 0
 
@@ -105,11 +116,28 @@ class Walk:
             return []
         return [step for step in self._stepper.plan if step["stage"] == self.stages[number].name]
 
-    def close(self) -> None:
-        """Give up a start that is not through, and remove the container."""
+    def is_alive(self) -> bool:
+        """Whether it can go on, or, when it is through, still has what it made."""
+        if not self.engine.answers():
+            return False
+        if not self.done:
+            return True
+        if not self.is_over:
+            return bool(self._stepper) and not self._stepper.ended
+        try:
+            return bool(self.engine.get(f"/containers/{self.container}/json")["State"]["Running"])
+        except EngineError:
+            return False
+
+    def leave(self) -> None:
+        """Give up a start that is not through; its page can still be read, and turned back."""
         if self._stepper:
             self._stepper.close()
             self._stepper = None
+
+    def close(self) -> None:
+        """Give up a start that is not through, and remove the container."""
+        self.leave()
         remove(self.engine, self.run.name)
 
     def _pull(self, progress: Progress) -> None:
@@ -141,19 +169,27 @@ class Walk:
     def _perform(self, number: int) -> None:
         stepper = self._stepper
         if stepper is None or (stepper.ended and not stepper.pid):
-            raise LessonError("this walk has ended: run its cell again")
-        by_number = {step["seq"]: step for step in stepper.plan}
-        while stepper.about and self._order.get(by_number[stepper.about]["stage"], 0) <= number:
-            stepper.next()
-        if number == len(self.stages) - 1 and not stepper.ended:
-            stepper.go_on()
+            raise LessonError("this walk has ended: press Start over")
+        try:
+            by_number = {step["seq"]: step for step in stepper.plan}
+            while stepper.about and self._order.get(by_number[stepper.about]["stage"], 0) <= number:
+                stepper.next()
+            if number == len(self.stages) - 1 and not stepper.ended:
+                stepper.go_on()
+        except StartLost:
+            raise LessonError(TAKEN if self.engine.answers() else GONE) from None
         name = self.stages[number].name
         steps = [step for seq, step in sorted(stepper.steps.items()) if step["stage"] == name]
         self.moments.append(Moment(look(self.engine, self.run.image, self.container), tuple(steps)))
 
 
 def remove(engine: Engine, name: str) -> None:
-    """Remove a container, running or not, if there is one of that name."""
+    """Remove a container, running or not, if there is one of that name.
+
+    LessonError when somebody else is walking through its start: they would lose it as soon as they are through.
+    """
+    if engine.is_starting(name):
+        raise LessonError(BUSY.format(name=name))
     try:
         engine.delete(f"/containers/{name}", force=1, v=1)
     except EngineError as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lessons.client import Engine, Json, StartFailed
 from lessons.look import look
+from lessons.say import folders_of, shorten
 from lessons.state import State
 from lessons.walk import Run, remove
 
@@ -67,11 +68,12 @@ def _try(
     remove(engine, run.name)
     try:
         container = engine.post("/containers/create", {"Image": run.image, **run.settings}, name=run.name)["Id"]
+        folders = folders_of(str(engine.get("/info")["DockerRootDir"]), container)
         try:
             with engine.stepping(container, left_out, step=False) as stepper:
-                missing = _shell(stepper.left_out)
+                missing = _shell(stepper.left_out, folders)
         except StartFailed as error:
-            return ["no container" for _ in probes], (_shell(error.left_out), str(error))
+            return ["no container" for _ in probes], (_shell(error.left_out, folders), shorten(str(error), folders))
         known = engine.get(f"/containers/{container}/json")
         seen = Seen(engine, container, look(engine, run.image, container), _ports(known["NetworkSettings"]["Ports"]))
         return [probe.ask(seen) for probe in probes], (missing, "")
@@ -79,8 +81,8 @@ def _try(
         remove(engine, run.name)
 
 
-def _shell(steps: Sequence[Json]) -> tuple[str, ...]:
-    return tuple(step["shell"] for step in steps)
+def _shell(steps: Sequence[Json], folders: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(shorten(step["shell"], folders) for step in steps)
 
 
 def _ports(bindings: dict[str, list[dict[str, str]] | None]) -> dict[int, int]:

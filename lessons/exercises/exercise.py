@@ -82,6 +82,8 @@ class Exercise:
 
 def call(answer: Callable[..., Any], **given: Any) -> Any:
     """Call a student's function; a mistake in it becomes a LessonError that names the line."""
+    if not callable(answer):
+        raise LessonError("give `check` your function itself, by its name and without brackets behind it")
     try:
         return answer(**given)
     except Exception as error:
@@ -90,6 +92,25 @@ def call(answer: Callable[..., Any], **given: Any) -> Any:
         ]
         where = f" in line {lines[-1]} of its cell" if lines else ""
         raise LessonError(f"your function raised {type(error).__name__}{where}: {error}") from None
+
+
+def as_plan(returned: Any) -> list[Any]:
+    """What a student's function returned, if it is a list of operations; else a LessonError that says what it is."""
+    if returned is None or returned is ...:
+        raise LessonError("your function returned nothing: write `return` before the list")
+    if not isinstance(returned, list | tuple):
+        what = f"`{type(returned).__name__}`"
+        if hasattr(returned, "shell"):
+            what = f"one operation, {what}"
+        raise LessonError(f"your function returned {what}: write a list, as in `return [SetLinkUp(link)]`")
+    for number, item in enumerate(returned, 1):
+        if isinstance(item, type):
+            name = item.__name__
+            raise LessonError(f"number {number} of your list is `{name}` without brackets: say in them what it needs")
+        if not hasattr(item, "shell"):
+            said = f"the text '{item}'" if isinstance(item, str) else f"`{item!r}`"
+            raise LessonError(f"number {number} of your list is {said}: write an operation, as in `SetLinkUp(link)`")
+    return list(returned)
 
 
 def _text(verdict: Verdict, praise: str) -> str:

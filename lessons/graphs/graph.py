@@ -83,3 +83,18 @@ def groups(group: Group) -> Iterator[Group]:
     for member in group.members:
         if isinstance(member, Group):
             yield from groups(member)
+
+
+def described(graph: Graph) -> str:
+    """The whole picture in words: its sentence, then every box with what it says, group by group."""
+    places = "; ".join(said for member in graph.top.members if (said := _described(member)))
+    return f"{graph.alt or graph.name}. {places}"
+
+
+def _described(member: Node | Group) -> str:
+    if isinstance(member, Group):
+        inner = ", ".join(_described(each) for each in member.members)
+        return f"{member.title}: {inner}" if member.title else inner
+    mark = member.mark or ("now" if member.kind == "now" else "")
+    details = ", ".join(filter(None, (mark, member.aside, *member.lines)))
+    return f"{member.title} ({details})" if details else member.title

@@ -12,6 +12,7 @@ SANS, MONO = "Helvetica,Arial,sans-serif", "Menlo,Consolas,DejaVu Sans Mono,mono
 # Colours as they are in the text of a picture; lessons/widgets/style.css maps each to the page's theme.
 INK, DETAIL, FRESH = "#1b1f24", "#57606a", "#b34700"
 PAD_X, PAD_Y, LEADING = 10, 6, 1.32
+BOLD = 1.1  # how much wider bold letters are
 _NARROW, _WIDE = set("iljtfrI.,:;'|!()[]/ "), set("mwMW@—→")
 _TAGS = {NEW: "new", CHANGED: "changed"}
 
@@ -30,7 +31,7 @@ def text_width(text: str, size: float, *, mono: bool = False) -> float:
 
 def node_size(node: Node) -> tuple[float, float]:
     """A node's width and height."""
-    head = text_width(node.title, TITLE)
+    head = text_width(node.title, TITLE) * BOLD
     head += text_width(node.aside, LINE, mono=True) + 8 if node.aside else 0
     head += text_width(tag(node), LABEL) + 8 if tag(node) else 0
     width = max([head, *(text_width(line, LINE, mono=True) for line in node.lines)])

@@ -34,9 +34,9 @@ def _host(host: Host, uplink: Link | None, bridge: Link | None, cable: Link | No
     members = []
     if uplink:
         members.append(Node("uplink", uplink.name, _details(uplink), kind="host"))
-    out = tuple(f"{subnet} → out" for subnet in host.masquerades)
+    out = tuple(f"{source} → out" for source in host.masquerades)
     back = tuple(f"{p.port} → {p.address}:{p.inside}" for p in host.published)
-    members.append(Node("nat", "NAT", out + back or ("no rules",), kind="rule"))
+    members.append(Node("nat", "NAT", out + back or ("no entries",), kind="rule"))
     if bridge:
         members.append(Node("bridge", bridge.name, ("bridge", *_details(bridge)), kind="host"))
     if cable:

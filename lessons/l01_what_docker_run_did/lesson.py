@@ -27,6 +27,7 @@ and you know where to look when it has no network, no space, or no rights.
 Everything you see is read from a real kernel, yours.
 It happens on a *practice host*, a small Linux inside your machine in which you are root:
 break what you like, `kernelkit down` throws it away.
+Any cell can be run again; after a restart of the Python kernel, begin with the next one.
 """
 
 # %%
@@ -38,8 +39,8 @@ lesson = Lesson()
 """
 ## Look
 
-Before anything happens: the practice host has a way out to the real machine,
-some rules for rewriting addresses (NAT), and a bridge that nothing is plugged into.
+Before anything happens: the practice host has a way out to the real machine, rules for rewriting addresses (NAT)
+that apply to nobody yet, and a bridge, a switch in software, into which nothing is plugged.
 """
 
 # %%
@@ -59,11 +60,13 @@ lesson.predict()
 """
 ## Do
 
-Here is the run, in eight steps. It waits before each of them.
-On the left is what was just done; on the right, what is about to happen, as the shell commands you could type instead.
-Below is what the kernel holds *now*; what the last step changed is orange, has a thick edge, and says so.
+Here is the run, in eight steps. It really waits before each of them: the engine is stopped in the middle of its work.
 
-Make your prediction, then press **Next**. **Back** shows the earlier states again.
+- First comes what was just done and what it changed; then what is about to happen, as the commands you could type instead.
+- Below is what the kernel holds *now*. What the last step changed is orange, has a thick edge, and says so.
+- Make your prediction, then press **Next** (or the right arrow key).
+  **Back** undoes nothing: it shows again what was seen then, and **Next** goes forward to the present.
+  **Start over** removes the container and begins with the first step.
 """
 
 # %%
@@ -76,8 +79,8 @@ lesson.walk()
 The pictures are drawn from the output of ordinary tools. Look for yourself.
 The first cell performs what you have not clicked; it does not turn the page above.
 
-You can do the same in a terminal (File ▸ New ▸ Terminal): `kernelkit shell` makes you root on the practice host,
-`kernelkit exec -it lesson-1 bash` takes you into the container.
+You can do the same in a terminal (File ▸ New ▸ Terminal, and back by the menu Tabs):
+`kernelkit shell` makes you root on the practice host, `kernelkit exec -it lesson-1 bash` takes you into the container.
 """
 
 # %%
@@ -85,7 +88,8 @@ lesson.finish()
 
 # %% [markdown]
 """
-On the host there is one process more, and one link more: the cable's end, plugged into `kk0`.
+On the host, bash is a process like any other, under another number; its parent is the *shim* that holds its terminal.
+There is one link more: the cable's end, plugged into `kk0`. Which process is behind it, the host's list of links does not say.
 """
 
 # %%
@@ -114,8 +118,8 @@ lesson.record()
 ## What was it for?
 
 The surest way to learn what a step does is to leave it out.
-Choose one: the container is run twice, with everything and without that, and both are looked at in the same way.
-In a terminal this is `kernelkit run --without nat …`.
+Say first what you expect. Then choose: a web server is run twice, with everything and without that,
+and both containers are looked at in the same way.
 """
 
 # %%

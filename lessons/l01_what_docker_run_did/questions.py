@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lessons.widgets.predict import Question
+from lessons.question import Question
 
 QUESTIONS = (
     Question(

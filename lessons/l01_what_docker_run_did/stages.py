@@ -1,7 +1,8 @@
-"""The eight steps, in words: what each does, why, and what to watch for before it is done."""
+"""The eight steps, in words: what each does, what it is for, what to predict before it is done."""
 
 from __future__ import annotations
 
+from lessons.question import Question
 from lessons.walk import Stage
 
 STAGES = (
@@ -10,8 +11,16 @@ STAGES = (
         title="Pulled from the registry",
         short="pull",
         sentence="The image's layers are fetched over HTTP, compared with their digests and unpacked.",
+        need="there would be no bash to run: a container brings its own files, and uses none of the host's.",
+        question=Question(
+            "How does the engine make sure that it got the layer it asked for?",
+            ("the registry signs it", "by the digest of its content, which is its name", "it does not"),
+            1,
+            "A layer is named by the SHA-256 of what is in it: whoever changes one byte, on the way or in the "
+            "registry, changes its name. It also means that a layer is never fetched twice.",
+        ),
         why="An image is a list of archives and a small JSON file. Nothing runs yet: so far it is all files.",
-        watch="How many layers will arrive, and which one lies at the bottom?",
+        focus="Layers",
         main=("FetchBlob", "UnpackLayer"),
         few=2,
     ),
@@ -20,9 +29,17 @@ STAGES = (
         title="A new container",
         short="container",
         sentence="A process is cloned into namespaces of its own. From here to its end, this process is the container.",
+        need="bash would see all of the host: its processes, its mounts, its links, its name.",
+        question=Question(
+            "The picture knows seven kinds of namespace. Which one will this container share with the host?",
+            ("none of them", "net", "user", "cgroup"),
+            2,
+            "user: root in there is the host's root, held back only by what it gives up in step 8. "
+            "(Linux has an eighth kind, time, and engines leave the clocks alone.)",
+        ),
         why="There is no “container” in Linux. There are processes that see less than others do, "
         "and cgroups that count and limit what they use.",
-        watch="There are seven kinds of namespace here. Which one will the container share with the host?",
+        focus="Namespaces",
         main=("MakeCgroup", "Clone", "JoinCgroup", "SetHostname"),
         few=1,
     ),
@@ -31,9 +48,17 @@ STAGES = (
         title="A new file system",
         short="file system",
         sentence="Mounts made from here on stay private to the container, and it gets three empty directories.",
-        why="The new mount namespace is a copy of the host's: same files, own list of mounts. "
-        "Cutting the copy off comes first, or all that follows would show up on the host as well.",
-        watch="Will anybody outside of the container notice what it mounts next?",
+        need="on a host that shares its mounts, as systemd makes them, all that follows would turn up outside as well.",
+        question=Question(
+            "The process has a mount namespace of its own by now. Which files does it see?",
+            ("none", "the image's", "all of the host's"),
+            2,
+            "A new mount namespace begins as a copy of the host's list of mounts: same files, own list. "
+            "What it sees changes in step 8 only, when it gets another root directory.",
+        ),
+        why="`upper` is for what the container writes, `work` for the kernel's own bookkeeping, "
+        "and at `merged` everything will be seen as one tree.",
+        focus="Layers",
         main=("SetPropagation", "MakeDirectory"),
     ),
     Stage(
@@ -41,20 +66,35 @@ STAGES = (
         title="Read-write layer mounted",
         short="read-write layer",
         sentence="One empty writable sheet is laid on the image's read-only layers, and all are mounted as one tree.",
-        why="A hundred containers of one image share its layers; each has a sheet of its own to write on. "
-        "Into the tree go /proc, /sys and a small /dev, then what a container should not see is covered up.",
-        watch="If the container changes a file of the image, where will the changed file be?",
-        main=("Mount", "MaskPath"),
-        few=1,
+        need="every container would need a copy of the whole image, or could not write to it.",
+        question=Question(
+            "If the container changes a file of the image, where will the changed file be?",
+            ("in the layer it came from", "in upper", "in memory"),
+            1,
+            "In upper: overlayfs copies the file up first, and the copy hides the one below. The layers stay as they "
+            "are, for everybody else. There is an `etc` already: places for the hosts and resolv.conf of its own.",
+        ),
+        why="A hundred containers of one image share its layers. Into the tree go /proc, /sys and a small /dev, "
+        "then what a container should not see is covered up.",
+        focus="Layers",
+        main=("Mount",),
+        few=3,
     ),
     Stage(
         name="interface",
         title="Network interface allocated",
         short="interface",
         sentence="A cable is made, a veth pair: one end inside, called eth0, the other plugged into the host's bridge.",
-        why="A fresh network namespace has only a loopback that is down. "
-        "What goes into one end of the cable comes out of the other; the bridge is a switch in software.",
-        watch="The cable has two ends in two namespaces. Which of them will `ip link` on the host show?",
+        need="its network namespace would hold a loopback that is down, and nothing else.",
+        question=Question(
+            "The cable's two ends are in two namespaces. Which of them will `ip link` on the host show?",
+            ("both", "the one in the bridge", "eth0"),
+            1,
+            "A link belongs to one network namespace. On the host, eth0 is no more than a number, "
+            "the `@if…` behind the other end's name.",
+        ),
+        why="What goes into one end of the cable comes out of the other; the bridge is a switch in software.",
+        focus="Network",
         main=("AddVeth", "SetMaster", "SetLinkUp"),
     ),
     Stage(
@@ -62,28 +102,52 @@ STAGES = (
         title="IP address set",
         short="address",
         sentence="eth0 gets an address of the bridge's network, and a route: all else goes by way of the bridge.",
+        need="the cable is plugged in and nobody is at home. The exercise below begins there.",
+        question=Question(
+            "With an address, a cable and a route: who can talk with the container now?",
+            ("nobody yet", "the host and its neighbours on the bridge", "everybody"),
+            1,
+            "Only those who know the way to 172.17.0.0/16, and that is this host. The container can send something "
+            "further, but it would go under an address to which nobody out there can answer.",
+        ),
         why="The engine keeps a book of leased addresses, so that no two containers get the same one.",
-        watch="Packets can leave now. Can anybody outside of the host call the container first?",
+        focus="Network",
         main=("AddAddress", "SetLinkUp", "AddRoute"),
     ),
     Stage(
         name="nat",
         title="NAT set",
         short="NAT",
-        sentence="One entry in the host's firewall: what arrives at the published port goes on to the container.",
+        sentence="Two entries in the host's firewall: what the container sends out goes under the host's address, "
+        "and what arrives at the published port goes in to the container.",
+        need="it would talk with its host only, and nobody would answer at the published port.",
+        question=Question(
+            "What will this step change inside of the container?",
+            ("nothing", "its firewall", "its routes"),
+            0,
+            "All of it is in the host's table of rules. In there, nobody knows that a port is published.",
+        ),
         why="Outside nobody knows the way to the container's address. "
-        "The host rewrites the destination of what comes in, and the sender of what goes out.",
-        watch="What will change inside of the container?",
-        main=("AddMapElement",),
+        "The host rewrites the sender of what goes out, and the destination of what comes in.",
+        focus="Network",
+        main=("AddSetElement", "AddMapElement"),
     ),
     Stage(
         name="exec",
         title="bash executed",
         short="bash",
         sentence="The merged tree becomes the process's root directory, rights are given up, and bash takes its place.",
+        need="it would still be the engine's own code in there, with all the files and all the rights of root.",
+        question=Question(
+            "root gives up most of its rights here. How could bash get them back?",
+            ("with sudo", "it is root: it only needs to ask", "not at all"),
+            2,
+            "Not at all: the bounding set can only shrink, and `execve` gives nothing that is not in it. "
+            "root in there is less than root out here.",
+        ),
         why="Only the last call starts the program you asked for. "
         "Everything before it was done by the same process, while it still had the rights to do it.",
-        watch="bash will be process 1 in there. What is it out here?",
+        focus="Layers",
         main=("PivotRoot", "Unmount", "DropBounding", "Exec"),
     ),
 )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
+from typing import Any, ClassVar
 
-from lessons.client import Engine, LessonError, Ran, connect
+from lessons.client import Engine, EngineError, LessonError, Ran, connect
 from lessons.draw import svg
 from lessons.exercises.exercise import Exercise
 from lessons.graphs.network import network
@@ -47,14 +46,19 @@ PRAISE = "Your plan did what step 6 does. The host calls the container's web ser
 class Lesson:
     """What the cells call. Nothing is asked of the engine before the first verb that needs it."""
 
+    _walks: ClassVar[list[Walk]] = []  # those under way in this process: one at most
+
     def __init__(self) -> None:
+        self._engine: Engine | None = None
         self._view: WalkView | None = None
         self.exercise = Exercise("Give it an address", TASK, self._check, PRAISE)
 
-    @functools.cached_property
+    @property
     def engine(self) -> Engine:
-        """The engine; the practice host is booted if it is not up."""
-        return connect()
+        """The engine; the practice host is booted if it is not up, or no longer."""
+        if self._engine is None or not self._engine.answers():
+            self._engine = connect()
+        return self._engine
 
     @friendly
     def look(self) -> Shown:
@@ -63,7 +67,7 @@ class Lesson:
         graph = network(state)
         addresses = ", ".join(f"{link.name} {' '.join(link.addresses)}" for link in state.host.links)
         running = [each["Names"][0].lstrip("/") for each in self.engine.get("/containers/json")]
-        note = f"Running already: {', '.join(running)}. The walk below begins anew." if running else ""
+        note = f"Running already: {', '.join(running)}." if running else ""
         picture = f'<figure>{svg(graph)}<p class="how">{note}</p></figure>'
         return Shown(picture, f"practice host {state.host.hostname}: {addresses}. {note}")
 
@@ -73,10 +77,15 @@ class Lesson:
 
     @friendly
     def walk(self) -> WalkView:
-        """The eight steps, from the beginning; a container of an earlier walk is removed."""
+        """The eight steps: those of a walk that is under way, else from the beginning.
+
+        Run again, the cell shows what it has shown: Shift-Enter on the way to the next cell must not undo the walk.
+        """
+        if self._view and self._view.walk.is_alive():
+            return self._view
         if self._view:
-            self._view.walk.close()
-        self._view = WalkView(Walk(self.engine, RUN, STAGES))
+            self._view.walk.leave()
+        self._view = WalkView(self._begin(), self._begin)
         return self._view
 
     @friendly
@@ -118,15 +127,33 @@ class Lesson:
     @friendly
     def tidy(self) -> Shown:
         """Remove what this lesson has made."""
+        if self._view:
+            self._view.walk.leave()
         for name in (RUN.name, without.RUN.name, "exercise-1"):
             remove(self.engine, name)
         self._view = None
         return Shown("<p>The lesson's containers are gone.</p>", "the lesson's containers are gone")
 
+    def _begin(self) -> Walk:
+        """A new walk. One that an earlier `Lesson` of this notebook is in the middle of would hold the container."""
+        while self._walks:
+            self._walks.pop().leave()
+        walk = Walk(self.engine, RUN, STAGES)
+        self._walks.append(walk)
+        return walk
+
     def _running(self) -> str:
         if self._view is None or not self._view.walk.is_over:
             raise LessonError("the container does not run yet: run the cell with `lesson.finish()` first")
-        return self._view.walk.container
+        container = self._view.walk.container
+        try:
+            is_running = self.engine.get(f"/containers/{container}/json")["State"]["Running"]
+        except EngineError:
+            is_running = False
+        if not is_running:
+            again = "run the cells with `lesson.walk()` and `lesson.finish()` again"
+            raise LessonError(f"the container `{RUN.name}` is gone or has ended: {again}")
+        return container
 
     def _check(self, answer: Any) -> Any:
         return check(self.engine, answer)

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from lessons.question import Question
+
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked, what one may think, which of these is so (counted from 0), and why."""
-
-    ask: str
-    options: tuple[str, ...]
-    answer: int
-    why: str
 
 
 class Predict(anywidget.AnyWidget):

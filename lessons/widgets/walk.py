@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ HERE = Path(__file__).parent
 
 
 class WalkView(anywidget.AnyWidget):
-    """Shows a walk, and drives it.
+    """Shows a walk, and drives it; `begin` makes the next one when a student starts over.
 
-    The front end sends {"do": "next" | "back" | "all" | "go", "to": number} and shows `page`; while something is being
-    done `busy` is true and `pulling` tells how far each layer is; `problem` is what went wrong, in one line.
+    The front end sends {"do": "next" | "back" | "all" | "go" | "again", "to": number} and shows `page`; while something
+    is being done `busy` is true and `pulling` tells how far each layer is; `problem` is what went wrong, in one line.
+    `heard` counts what it has sent, which shows it that somebody is here; `guesses` are a student's predictions, step
+    by step.
     """
 
     _esm = HERE / "walk.js"
@@ -30,16 +33,20 @@ class WalkView(anywidget.AnyWidget):
     busy = traitlets.Bool(False).tag(sync=True)
     pulling: traitlets.List[Any] = traitlets.List().tag(sync=True)
     problem = traitlets.Unicode("").tag(sync=True)
+    heard = traitlets.Int(0).tag(sync=True)
+    guesses: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
-    def __init__(self, walk: Walk) -> None:
+    def __init__(self, walk: Walk, begin: Callable[[], Walk] | None = None) -> None:
         self.walk = walk
         self.shown = 0
-        super().__init__(page=page(walk, 0))
+        self._begin = begin or (lambda: Walk(self.walk.engine, self.walk.run, self.walk.stages))
+        super().__init__(page=page(walk, 0), guesses=[-1] * len(walk.stages))
         self.on_msg(lambda _, message, __: self.act(message))
 
     def act(self, message: dict[str, Any]) -> None:
         """Do what was clicked; a problem is shown, never raised: nobody would see it."""
         self.problem = ""
+        self.heard += 1
         try:
             self._act(str(message.get("do")), message.get("to"))
         except (LessonError, OSError) as error:
@@ -68,6 +75,11 @@ class WalkView(anywidget.AnyWidget):
         elif what == "all":
             while self.shown < len(self.walk.stages):
                 self._advance()
+        elif what == "again":
+            self.busy = True
+            self.walk.leave()
+            self.walk = self._begin()
+            self.shown, self.guesses = 0, [-1] * len(self.walk.stages)
 
     def _advance(self) -> None:
         if self.shown == self.walk.done and not self.walk.is_over:

@@ -11,7 +11,6 @@ import anywidget
 import traitlets
 
 from lessons.client import LessonError
-from lessons.pages import shorten
 from lessons.show import ours
 from lessons.without import Choice, Compared
 
@@ -56,6 +55,6 @@ def as_result(compared: Compared) -> dict[str, Any]:
         "title": compared.choice.title,
         "was_for": compared.choice.was_for,
         "rows": [list(row) for row in compared.rows],
-        "left_out": [shorten(shell, {}) for shell in compared.left_out],
-        "problem": shorten(compared.problem, {}),
+        "left_out": list(compared.left_out),
+        "problem": compared.problem,
     }

@@ -7,13 +7,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from playwright.sync_api import Page, expect
 
-from lessons.client import Engine
+from kernelkit.kernel.ip import AddAddress, SetLinkUp
+from lessons.client import Engine, LessonError
+from lessons.l01_what_docker_run_did import Lesson
 from lessons.l01_what_docker_run_did.exercise import solution, stub
 from lessons.l01_what_docker_run_did.exercise.check import check
 from lessons.l01_what_docker_run_did.stages import STAGES
@@ -112,6 +115,47 @@ def test_an_engine_that_goes_away_is_a_problem_on_the_page_and_no_traceback(kk: 
     assert (view.shown, view.problem) == (3, "")
 
 
+def test_a_page_can_be_begun_anew_after_its_engine_went_away(kk: Kernelkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in kk.env.items():
+        monkeypatch.setenv(name, value)
+    lesson = Lesson()
+    view = lesson.walk()
+    assert isinstance(view, WalkView)
+    assert lesson.walk() is view
+    for _ in range(3):
+        view.act({"do": "next"})
+    kk("down")
+    assert lesson.walk() is not view
+    view = lesson.walk()
+    assert isinstance(view, WalkView)
+    view.act({"do": "all"})
+    assert (view.shown, view.problem) == (8, "")
+    kk("down")
+    view.act({"do": "again"})
+    assert (view.shown, view.walk.done, view.problem) == (0, 0, "")
+    view.act({"do": "next"})
+    assert (view.shown, view.problem) == (1, "")
+    repr(lesson.tidy())
+
+
+def test_a_container_that_another_notebook_walks_with_is_left_to_it(engine: Engine, walk: Walk) -> None:
+    for _ in range(4):
+        walk.next()
+    with pytest.raises(
+        LessonError, match="another notebook is in the middle of its walk with the container `lesson-1`"
+    ):
+        Walk(engine, RUN, STAGES)
+    walk.finish()
+    assert walk.moments[-1].state.status == "running"
+
+
+def test_a_container_that_was_removed_meanwhile_is_said_to_be(engine: Engine, walk: Walk) -> None:
+    walk.finish()
+    assert walk.is_alive()
+    engine.delete(f"/containers/{walk.container}", force=1)
+    assert not walk.is_alive()
+
+
 def test_a_port_that_somebody_has_is_no_reason_to_stop(engine: Engine) -> None:
     walked = [Walk(engine, RUN, STAGES)]
     walked[0].finish()
@@ -123,6 +167,22 @@ def test_a_port_that_somebody_has_is_no_reason_to_stop(engine: Engine) -> None:
     finally:
         other.close()
         walked[0].close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "hint"),
+    [
+        (lambda **_: [], "Return a list of operations"),
+        (lambda link, **_: [SetLinkUp(link)], "says which link gets which address"),
+        (lambda link, address, **_: [SetLinkUp(link), AddAddress(link, address)], "eth0 knows its own network only"),
+        (lambda link, address, **_: [AddAddress(link, address)] * 2, "The kernel has that already"),
+        (lambda **_: [SetLinkUp("eth7")], "The link's name is given to your function"),
+    ],
+)
+def test_a_usual_mistake_is_answered_with_one_next_thought(engine: Engine, answer: Any, hint: str) -> None:
+    verdict = check(engine, answer)
+    assert not verdict.passed
+    assert hint in verdict.hint
 
 
 def test_the_stub_fails_and_the_solution_passes(engine: Engine) -> None:
@@ -178,6 +238,7 @@ def test_a_student_clicks_through_all_steps(shared_kk: Kernelkit, tmp_path: Path
         click_through(page)
         look_back(page)
         page.locator(".kk-walk").screenshot(path=tmp_path / "walk.png")
+        use_the_keyboard(page)
         run_all(page)
         expect(page.locator(".exercise table.claims")).to_be_visible(timeout=60_000)
         expect(page.locator(".kk-walk .card.coming header")).to_have_text("Next, already recorded: step 1")
@@ -198,9 +259,15 @@ def click_through(page: Page) -> None:
     for number, stage in enumerate(STAGES, 1):
         expect(walk.locator(".card.coming header")).to_have_text(f"About to happen: step {number}")
         assert walk.locator(".card.coming .operations li").count() >= 1
+        expect(walk.locator(".card.coming .need")).to_contain_text(stage.need[:20])
+        guess = walk.locator(".guess button").first
+        guess.click()
+        expect(guess).to_have_attribute("aria-pressed", "true")
         forward.click()
         expect(walk.locator(".card.now header")).to_have_text(f"Step {number} of 8, done")
         expect(walk.locator(".card.now h3")).to_have_text(stage.title)
+        answer = "As you said" if stage.question.answer == 0 else "You said"
+        expect(walk.locator(".card.now .answer")).to_contain_text(answer)
         assert walk.locator(".card.now .operations li").count() >= 1
         assert walk.locator("figure svg").count() == 4
     expect(forward).to_be_disabled()
@@ -217,6 +284,21 @@ def look_back(page: Page) -> None:
     walk.get_by_role("button", name=re.compile("interface")).click()
     expect(walk.locator("figure.network .node.new")).to_have_count(2)
     expect(walk.locator("figure.network .news")).to_contain_text("eth0")
+
+
+def use_the_keyboard(page: Page) -> None:
+    """Enter presses what has the focus, arrows turn pages, Shift-Enter runs the cell again and loses nothing."""
+    walk = page.locator(".kk-walk")
+    walk.get_by_role("button", name="Next", exact=True).focus()
+    for key, shown in (("Enter", 6), (" ", 7), ("ArrowRight", 8), ("ArrowLeft", 7)):
+        page.keyboard.press(key)
+        expect(walk).to_have_attribute("data-shown", str(shown))
+    page.keyboard.press("Shift+Enter")
+    expect(walk).to_have_attribute("data-shown", "7")
+    expect(walk).to_have_attribute("data-done", "8")
+    walk.get_by_role("button", name="Start over").click()
+    expect(walk).to_have_attribute("data-done", "0")
+    expect(walk.locator(".card.coming header")).to_have_text("About to happen: step 1")
 
 
 def predict(page: Page) -> None:

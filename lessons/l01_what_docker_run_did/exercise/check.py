@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kernelkit.trace import fields
 from lessons.client import Engine, Json, LessonError
-from lessons.exercises.exercise import Claim, Verdict, call
+from lessons.exercises.exercise import Claim, Verdict, as_plan, call
 from lessons.l01_what_docker_run_did.exercise import hints
 from lessons.look import look
 from lessons.state import Inside
@@ -23,7 +23,7 @@ def check(engine: Engine, answer: Callable[..., Any]) -> Verdict:
     remove(engine, NAME)
     try:
         container, address, gateway = _start_without_address(engine)
-        plan = call(answer, link=LINK, address=address, gateway=gateway)
+        plan = as_plan(call(answer, link=LINK, address=address, gateway=gateway))
         refused = _perform(engine, container, plan)
         state = look(engine, "", container)
         if state.inside is None:
@@ -46,17 +46,16 @@ def _start_without_address(engine: Engine) -> tuple[str, str, str]:
     return container, f"{network['IPAddress']}/{network['IPPrefixLen']}", network["Gateway"]
 
 
-def _perform(engine: Engine, container: str, plan: Any) -> Claim | None:
+def _perform(engine: Engine, container: str, plan: Sequence[Any]) -> Claim | None:
     """Have the plan performed; a claim about what the kernel refused, if it did."""
-    if not isinstance(plan, list) or not all(hasattr(operation, "shell") for operation in plan):
-        raise LessonError(f"your function returned {type(plan).__name__}, a list of operations is needed")
     if not plan:
         return Claim("your plan", "three operations", "an empty list", holds=False, hint=hints.PLAN)
     asked: list[Json] = [{"operation": type(operation).__name__, "fields": fields(operation)} for operation in plan]
     for step in engine.perform(asked, container=container):
         if step["error"]:
             saw = f"`{step['shell']}` was refused: {step['error']}"
-            return Claim("your plan", "the kernel says yes to all of it", saw, holds=False, hint=hints.ROUTE)
+            hint = next((hint for words, hint in hints.REFUSED if words in step["error"].lower()), hints.OTHERWISE)
+            return Claim("your plan", "the kernel says yes to all of it", saw, holds=False, hint=hint)
     return None
 
 

@@ -10,3 +10,12 @@ ROUTE = (
     "the kernel takes it only when the gateway can be reached, so it cannot come first."
 )
 REACH = "All three are there, and nobody gets through: compare address and prefix with those of kk0."
+# By words of the kernel's refusal.
+REFUSED = (
+    ("unreachable", ROUTE),
+    ("network is down", UP),
+    ("exists", "The kernel has that already: is something in your plan twice?"),
+    ("no such device", "The link's name is given to your function: use `link`, as in `SetLinkUp(link)`."),
+    ("cannot find device", "The link's name is given to your function: use `link`, as in `SetLinkUp(link)`."),
+)
+OTHERWISE = "Read the shell line as if you had typed it: is each word in its place? Step 6 above shows three that work."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from kernelkit.kernel.ip import SetLinkUp
 from lessons.client import LessonError
-from lessons.exercises.exercise import Claim, Exercise, Verdict, call
+from lessons.exercises.exercise import Claim, Exercise, Verdict, as_plan, call
 from lessons.show import friendly
 
 HOLDS = Claim("`eth0` is switched on", "up", "up", holds=True, hint="not this one")
@@ -55,6 +56,34 @@ def test_a_mistake_in_a_students_function_names_its_kind_and_line() -> None:
 
     with pytest.raises(LessonError, match=r"your function raised NameError in line \d+ of its cell: name 'undefined'"):
         call(give_address, link="eth0")
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "your function returned nothing: write `return` before the list"),
+        (..., "your function returned nothing"),
+        (SetLinkUp("eth0"), "one operation, `SetLinkUp`: write a list"),
+        ("ip link set eth0 up", "your function returned `str`: write a list"),
+        ([SetLinkUp], "number 1 of your list is `SetLinkUp` without brackets"),
+        ([SetLinkUp("eth0"), "ip link set eth0 up"], "number 2 of your list is the text 'ip link set eth0 up'"),
+        ([7], "number 1 of your list is `7`"),
+    ],
+)
+def test_what_is_no_plan_is_named_and_a_way_on_is_said(returned: object, said: str) -> None:
+    with pytest.raises(LessonError) as caught:
+        as_plan(returned)
+    assert said in str(caught.value)
+
+
+def test_a_list_of_operations_is_a_plan() -> None:
+    assert as_plan([]) == []
+    assert as_plan((SetLinkUp("eth0"),)) == [SetLinkUp("eth0")]
+
+
+def test_an_answer_that_is_no_function_is_asked_for_by_its_name() -> None:
+    with pytest.raises(LessonError, match="give `check` your function itself"):
+        call([], link="eth0")  # type: ignore[arg-type]
 
 
 def test_what_students_write_is_escaped() -> None:

@@ -14,7 +14,7 @@ from lessons.draw import svg
 from lessons.graphs.boxes import as_svg
 from lessons.graphs.change import changes, highlight
 from lessons.graphs.dot import as_dot
-from lessons.graphs.graph import CHANGED, NEW, Edge, Graph, Group, Node, groups, nodes
+from lessons.graphs.graph import CHANGED, NEW, Edge, Graph, Group, Node, described, groups, nodes
 from lessons.graphs.layers import layers
 from lessons.graphs.life import life
 from lessons.graphs.namespaces import namespaces
@@ -258,3 +258,12 @@ def test_a_drawing_has_a_sentence_for_those_who_cannot_see_it_and_no_ids_that_co
 
 def test_the_same_state_gives_the_same_drawing() -> None:
     assert svg(network(RUNNING)) == svg(network(RUNNING))
+
+
+@pytest.mark.parametrize("picture", PICTURES)
+def test_all_that_a_picture_shows_is_said_to_those_who_cannot_see_it(picture: object) -> None:
+    graph = highlight(picture(PLUGGED), picture(RUNNING))  # type: ignore[operator]
+    said = described(graph)
+    for node in nodes(graph.top):
+        for word in (node.title, node.aside, node.mark, *node.lines):
+            assert word in said

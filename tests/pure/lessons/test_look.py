@@ -70,6 +70,21 @@ def test_masquerade_and_published_ports_are_found_in_sets_and_maps() -> None:
     assert host.published == (Published("tcp", 8080, "172.17.0.2", 80), Published("udp", 53, "172.17.0.3", 5353))
 
 
+def test_only_those_in_the_narrowest_set_go_out_as_the_host() -> None:
+    """As the rules have it: `ip saddr @subnets ip saddr @masqueraded`, and another one for what was led in."""
+    saddr = '{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@%s"}}'
+    led_in = '{"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}}'
+    rules = """{"nftables": [
+    {"set": {"name": "subnets", "table": "kernelkit", "elem": [{"prefix": {"addr": "172.17.0.0", "len": 16}}]}},
+    {"set": {"name": "masqueraded", "table": "kernelkit", "elem": ["172.17.0.2"]}},
+    {"rule": {"table": "kernelkit", "expr": [%s, %s, {"masquerade": null}]}},
+    {"rule": {"table": "kernelkit", "expr": [%s, %s, {"masquerade": null}]}}]}"""
+    text = rules % (saddr % "subnets", saddr % "masqueraded", saddr % "subnets", led_in)
+    assert parse(HOST.replace(RULES, text), "", (), {}, Names()).host.masquerades == ("172.17.0.2",)
+    nobody = text.replace('"elem": ["172.17.0.2"]', '"elem": []')
+    assert parse(HOST.replace(RULES, nobody), "", (), {}, Names()).host.masquerades == ()
+
+
 def test_without_a_container_there_is_no_inside() -> None:
     state = parse(HOST, "bash", (), {}, Names())
     assert (state.inside, state.status, state.folder) == (None, "", False)

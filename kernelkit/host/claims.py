@@ -31,6 +31,8 @@ from kernelkit.kernel import nft_show
 from kernelkit.kernel.cgroup import KillCgroup, RemoveCgroup
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.ip import DeleteLink
+from kernelkit.kernel.mount import Unmount
+from kernelkit.kernel.mount_volume import mounted_below
 from kernelkit.trace import Operation, Trace
 
 CLAIMS = Path("/run/kernelkit")
@@ -91,8 +93,9 @@ class Claim:
     def removal(self) -> list[Operation]:
         """The plan that takes all of it back, when the host's first process is gone."""
         plan: list[Operation] = []
-        if not self.link:  # then no kernel has ended who was in there, nor taken its links
+        if not self.link:  # then no kernel has ended who was in there, nor taken its mounts and links
             plan += [KillCgroup(directory) for directory in self.cgroups[:1]]
+            plan += [Unmount(volume, lazy=True) for volume in mounted_below(f"{self.home}/volumes")]
             plan += [DeleteLink(bridge) for bridge in nft_show.elements(self.table, "bridges")]
         plan += nat.remove_table(self.table)
         plan += [DeleteLink(self.link)] if self.link else []

@@ -32,10 +32,20 @@ def flags_and_data(options: tuple[str, ...]) -> tuple[int, str]:
 
 
 def is_mounted(path: str) -> bool:
-    """Whether something is mounted at just this path: proc(5), /proc/PID/mountinfo, field 5."""
-    wanted = os.path.realpath(path)
+    """Whether something is mounted at just this path."""
+    return os.path.realpath(path) in _places()
+
+
+def mounted_below(folder: str) -> list[str]:
+    """Where something is mounted below a folder, the latest first: in this order it can be unmounted."""
+    whole = f"{os.path.realpath(folder)}/"
+    return [place for place in reversed(_places()) if place.startswith(whole)]
+
+
+def _places() -> list[str]:
+    """All mount points, the earliest first: proc(5), /proc/PID/mountinfo, field 5."""
     with open("/proc/self/mountinfo", "rb") as table:
-        return any(_unescaped(line.split(b" ")[4]) == os.fsencode(wanted) for line in table)
+        return [os.fsdecode(_unescaped(line.split(b" ")[4])) for line in table]
 
 
 def _unescaped(word: bytes) -> bytes:

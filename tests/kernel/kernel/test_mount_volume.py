@@ -15,7 +15,7 @@ import pytest
 from kernelkit.kernel import libc
 from kernelkit.kernel.mount import Bind, Mount, SetPropagation, ShareMount, Unmount
 from kernelkit.kernel.mount_setattr import ProtectTree, can_protect_trees
-from kernelkit.kernel.mount_volume import BindBelow, MountVolume, flags_and_data, is_mounted
+from kernelkit.kernel.mount_volume import BindBelow, MountVolume, flags_and_data, is_mounted, mounted_below
 from kernelkit.kernel.unshare import Unshare
 from kernelkit.trace import Operation
 from tests.child import in_child
@@ -75,6 +75,21 @@ def test_a_volume_is_mounted_once_however_often_it_is_wanted(tmp_path: Path, do:
         return mounted, found, is_mounted(str(place))
 
     assert alone(work) == (True, 1, False)
+
+
+def test_what_is_mounted_below_a_folder_can_be_unmounted_in_that_order(tmp_path: Path) -> None:
+    inner = tmp_path / "v" / "a b" / "c"
+
+    def work() -> tuple[list[str], list[str]]:
+        for place in (tmp_path / "v" / "a b", inner, tmp_path / "v2"):
+            place.mkdir(parents=True)
+            Mount("tmpfs", "tmpfs", str(place)).perform()
+        found = mounted_below(str(tmp_path / "v"))
+        for each in found:
+            Unmount(each).perform()
+        return found, mounted_below(str(tmp_path / "v"))
+
+    assert alone(work) == ([str(inner), str(inner.parent)], [])
 
 
 def test_of_many_at_once_only_one_mounts(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kernelkit.container import blkio
 from kernelkit.container.device_filter import compile_filter
 from kernelkit.errors import InvalidRequest, Unavailable
 from kernelkit.kernel.cgroup import (
@@ -24,6 +25,7 @@ from kernelkit.kernel.cgroup import (
     MakeCgroup,
     MoveProcesses,
     RemoveCgroup,
+    RemoveEmptyCgroup,
     RestrictDevices,
     Thaw,
     WriteCgroup,
@@ -36,7 +38,9 @@ from kernelkit.trace import Operation
 __all__ = [
     "Layout",
     "Usage",
+    "abandon",
     "birthplace",
+    "directories",
     "freeze",
     "join",
     "kill",
@@ -76,17 +80,22 @@ def prepare(layout: Layout, base: str) -> list[Operation]:
     return plan
 
 
-def limits(resources: Resources, layout: Layout, path: str) -> list[Operation]:
+def directories(layout: Layout, path: str) -> list[str]:
+    """All the directories that the cgroup `path` of a container can be."""
+    return [hierarchy.directory(path) for hierarchy in _hierarchies(layout, (*TRACKED, *LIMITING))]
+
+
+def limits(resources: Resources, layout: Layout, path: str, parents: Sequence[str] = ()) -> list[Operation]:
     """Make a container's cgroups and set its limits, with nobody in them yet.
+
+    `parents` are the cgroups above it that may have to be made, the outermost first.
 
     Raises InvalidRequest for values that contradict each other, Unavailable for a limit this machine cannot set.
     """
     plan: list[Operation] = []
     for hierarchy in _wanted(layout, resources):
-        directory = hierarchy.directory(path)
-        plan.append(MakeCgroup(directory))
-        if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
-            plan.append(InheritCpuset(directory))
+        plan += [operation for parent in parents for operation in _parent(hierarchy, parent)]
+        plan += _made(hierarchy, path)
     return [*plan, *_values(resources, layout, path), *_devices(resources.get("devices") or (), layout, path)]
 
 
@@ -106,11 +115,7 @@ def update(resources: Resources, layout: Layout, path: str, before: Resources) -
     had = _wanted(layout, before)
     for hierarchy in _wanted(layout, {**before, **resources}):
         if hierarchy not in had:
-            directory = hierarchy.directory(path)
-            plan.append(MakeCgroup(directory))
-            if "cpuset" in hierarchy.controllers:
-                plan.append(InheritCpuset(directory))
-            plan.append(MoveProcesses(had[0].directory(path), directory))
+            plan += [*_made(hierarchy, path), MoveProcesses(had[0].directory(path), hierarchy.directory(path))]
     return plan + _values(resources, layout, path)
 
 
@@ -147,6 +152,24 @@ def teardown(layout: Layout, path: str, resources: Resources | None = None) -> l
     """
     found = _hierarchies(layout, (*TRACKED, *LIMITING)) if resources is None else _wanted(layout, resources)
     return [RemoveCgroup(h.directory(path)) for h in found]
+
+
+def abandon(made: Sequence[str]) -> list[Operation]:
+    """Remove these directories of cgroups, the innermost first, in which nobody is any more."""
+    return [RemoveEmptyCgroup(directory) for directory in made]
+
+
+def _made(hierarchy: Hierarchy, path: str) -> list[Operation]:
+    directory = hierarchy.directory(path)
+    cpuset = "cpuset" in hierarchy.controllers and hierarchy.version == 1
+    return [MakeCgroup(directory), *([InheritCpuset(directory)] if cpuset else [])]
+
+
+def _parent(hierarchy: Hierarchy, path: str) -> list[Operation]:
+    """A cgroup that has a container's below it: version 2's hands the controllers on."""
+    offered = tuple(name for name in DELEGATED if name in hierarchy.controllers) if hierarchy.version == 2 else ()
+    enable = [EnableControllers(hierarchy.directory(path), offered)] if offered else []
+    return [*_made(hierarchy, path), *enable]
 
 
 def _hierarchies(layout: Layout, controllers: Sequence[str]) -> list[Hierarchy]:
@@ -230,7 +253,7 @@ def _cpu(cpu: Mapping[str, Any], layout: Layout, path: str) -> list[Operation]:
         return [WriteCgroup(f"{place}/{file}", str(value)) for file, value in files if value]
     plan: list[Operation] = []
     if shares:
-        plan.append(WriteCgroup(f"{place}/cpu.weight", str(_scaled(shares, (2, 262_144), (1, 10_000)))))
+        plan.append(WriteCgroup(f"{place}/cpu.weight", str(blkio.scaled(shares, (2, 262_144), (1, 10_000)))))
     if quota or period:
         share = str(quota) if quota and quota > 0 else "max"
         plan.append(WriteCgroup(f"{place}/cpu.max", f"{share} {period or 100_000}"))
@@ -252,27 +275,11 @@ def _pids(pids: Mapping[str, Any], layout: Layout, path: str) -> list[Operation]
     return [WriteCgroup(f"{place}/pids.max", _or_max(pids["limit"]))]
 
 
-def _blkio(blkio: Mapping[str, Any], layout: Layout, path: str) -> list[Operation]:
-    if not any(blkio.values()):
+def _blkio(block: Mapping[str, Any], layout: Layout, path: str) -> list[Operation]:
+    if not any(block.values()):
         return []
     hierarchy = _need(layout, "blkio", "block I/O")
-    place, first = hierarchy.directory(path), hierarchy.version == 1
-    plan: list[Operation] = []
-    if blkio.get("weight"):
-        # BFQ is the scheduler that knows weights; version 2 has a file for whichever scheduler there is.
-        weight = blkio["weight"] if first else _scaled(blkio["weight"], (10, 1000), (1, 10_000))
-        plan.append(WriteCgroup(f"{place}/{'blkio.bfq.weight' if first else 'io.weight'}", str(weight)))
-    for key, one, two in (
-        ("throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"),
-        ("throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"),
-        ("throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops"),
-        ("throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops"),
-    ):
-        for device in blkio.get(key) or ():
-            number = f"{device['major']}:{device['minor']}"
-            rate = device["rate"] if first else f"{two}={device['rate']}"
-            plan.append(WriteCgroup(f"{place}/{one if first else 'io.max'}", f"{number} {rate}"))
-    return plan
+    return blkio.values(block, hierarchy.directory(path), hierarchy.version, bfq=layout.bfq)
 
 
 def _unified(files: Mapping[str, str], layout: Layout, path: str) -> list[Operation]:
@@ -309,9 +316,3 @@ def _particular(rule: Mapping[str, Any]) -> bool:
 
 def _or_max(value: int) -> str:
     return str(value) if value > 0 else "max"
-
-
-def _scaled(value: int, old: tuple[int, int], new: tuple[int, int]) -> int:
-    """Version 1's range mapped onto version 2's, as every runtime does: linear, ends to ends."""
-    inside = min(max(value, old[0]), old[1])
-    return new[0] + (inside - old[0]) * (new[1] - new[0]) // (old[1] - old[0])

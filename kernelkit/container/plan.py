@@ -56,10 +56,12 @@ class Inputs:
     seccomp: bytes | None = None  # the compiled filter
     etc: Mapping[str, str] | None = None  # path -> content of hosts, hostname, resolv.conf
     files: frozenset[str] = frozenset()  # destinations of bind mounts whose source is a file
+    beside: tuple[Operation, ...] = ()  # for volumes that are file systems, and others who are linked to it
     endpoints: tuple[Endpoint, ...] = ()
     publications: tuple[Publication, ...] = ()
     stdin: bool = False
     window: tuple[int, int] = (0, 0)  # rows, columns of the terminal
+    parents: tuple[str, ...] = ()  # cgroups above the container's, which may have to be made, the outermost first
     init: bool = False  # whether process 1 stays what it is and the program becomes its child: `--init`
 
 
@@ -70,11 +72,11 @@ def start(inputs: Inputs) -> list[Stage]:
     new = {n["type"] for n in linux["namespaces"] if "path" not in n}
     joined = {n["type"]: n["path"] for n in linux["namespaces"] if "path" in n}
     return [
-        Stage("create", "engine", "host", (*_files(inputs), *_limits(inputs))),
+        Stage("create", "engine", "host", (*_files(inputs), *inputs.beside, *_limits(inputs))),
         Stage("create", "init", "host", (Fork("shim"),)),
         Stage("create", "shim", "host", _clone(linux, inputs.layout, new, joined)),
         Stage("create", "container", "container", (*_identity(spec, inputs, new, joined),)),
-        Stage("filesystem", "container", "container", (*rootfs.isolate(_propagation(spec)), *allocate(inputs.stack))),
+        Stage("filesystem", "container", "container", (*rootfs.isolate(), *allocate(inputs.stack))),
         Stage("rw-layer", "container", "container", (*stack(inputs.stack), *_tree(inputs, root))),
         *_network(inputs),
         Stage("exec", "container", "container", tuple(_enter(inputs, root, process))),
@@ -109,7 +111,7 @@ def _files(inputs: Inputs) -> list[Operation]:
 
 def _limits(inputs: Inputs) -> list[Operation]:
     linux = inputs.spec["linux"]
-    return cgroup.limits(linux["resources"], inputs.layout, linux["cgroupsPath"])
+    return cgroup.limits(linux["resources"], inputs.layout, linux["cgroupsPath"], inputs.parents)
 
 
 def _join(linux: Mapping[str, Any], layout: Layout) -> list[Operation]:
@@ -137,12 +139,6 @@ def _identity(spec: Mapping[str, Any], inputs: Inputs, new: set[str], joined: Ma
         if spec.get("domainname"):
             plan.append(SetDomainname(spec["domainname"]))
     return plan
-
-
-def _propagation(spec: Mapping[str, Any]) -> str:
-    """Who wants to see what the host will mount later stays its slave: mount_namespaces(7)."""
-    wanted = {option for mount in spec["mounts"] for option in mount.get("options") or ()}
-    return "rslave" if wanted & {"slave", "rslave"} else "rprivate"
 
 
 def _tree(inputs: Inputs, root: str) -> list[Operation]:

@@ -45,6 +45,15 @@ DEVICE_RULES = (
     {"allow": True, "type": "c", "major": 5, "minor": 2, "access": "rwm"},
     {"allow": True, "type": "c", "major": 136, "access": "rwm"},
 )
+# Limits of the processor that the specification has as Docker has them.
+SAME = (
+    ("CpuPeriod", "period"),
+    ("CpuQuota", "quota"),
+    ("CpuRealtimePeriod", "realtimePeriod"),
+    ("CpuRealtimeRuntime", "realtimeRuntime"),
+    ("CpusetCpus", "cpus"),
+    ("CpusetMems", "mems"),
+)
 NAMESPACES = ("mount", "network", "uts", "pid", "ipc", "cgroup")
 
 
@@ -72,6 +81,8 @@ class Facts:
     mounts: Sequence[Mapping[str, Any]] = ()  # volumes, binds and tmpfs, as OCI mounts
     devices: Sequence[Mapping[str, Any]] = ()  # of --device, as OCI linux.devices
     device_rules: Sequence[Mapping[str, Any]] = ()
+    block: Mapping[str, Any] = field(default_factory=dict)  # the OCI `blockIO` of single devices, by their numbers
+    linked: Sequence[str] = ()  # variables that tell of its links
     joined: Mapping[str, int] = field(default_factory=dict)  # namespace kind -> pid of the process to join
     shared: frozenset[str] = frozenset()  # namespace kinds kept from the host
     seccomp: Mapping[str, Any] | None = None
@@ -133,7 +144,7 @@ def environment(settings: Mapping[str, Any], facts: Facts) -> list[str]:
     variables = {"PATH": PATH.partition("=")[2], "HOSTNAME": facts.hostname}
     if settings.get("Tty"):
         variables["TERM"] = "xterm"
-    for entry in settings.get("Env") or []:
+    for entry in (*facts.linked, *(settings.get("Env") or [])):
         name, equals, value = entry.partition("=")
         if equals:
             variables[name] = value
@@ -166,8 +177,7 @@ def resources(host: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     if host.get("NanoCpus"):
         cpu["period"] = 100_000
         cpu["quota"] = int(host["NanoCpus"] * 100_000 // 1_000_000_000)
-    same = (("CpuPeriod", "period"), ("CpuQuota", "quota"), ("CpusetCpus", "cpus"), ("CpusetMems", "mems"))
-    for ours, theirs in same:
+    for ours, theirs in SAME:
         if host.get(ours):
             cpu[theirs] = host[ours]
     found: dict[str, Any] = {"devices": _device_rules(host, facts)}
@@ -177,8 +187,9 @@ def resources(host: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
         found["cpu"] = cpu
     if host.get("PidsLimit") and host["PidsLimit"] > 0:
         found["pids"] = {"limit": host["PidsLimit"]}
-    if host.get("BlkioWeight"):
-        found["blockIO"] = {"weight": host["BlkioWeight"]}
+    block = {**({"weight": host["BlkioWeight"]} if host.get("BlkioWeight") else {}), **facts.block}
+    if block:
+        found["blockIO"] = block
     return found
 
 

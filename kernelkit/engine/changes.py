@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
+from kernelkit.engine import initlayer
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.errors import NotFound
@@ -50,7 +51,7 @@ def below(engine: Engine, container: Container) -> list[str]:
         image = engine.store.find(container.image_id)
     except NotFound:
         raise NotFound(f"the image of container {container.id} has been removed: {container.image_id}") from None
-    return [os.fspath(layer) for layer in reversed(image.layers)]
+    return list(reversed(initlayer.sheets(engine, image)))
 
 
 def compare(upper: str, lower: Sequence[str], made: frozenset[str] = MOUNT_POINTS) -> Iterator[Change]:

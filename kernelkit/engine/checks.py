@@ -9,34 +9,17 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kernelkit.engine import logs
-from kernelkit.errors import InvalidRequest
+from kernelkit.engine import limits, logopts
+from kernelkit.errors import InvalidRequest, KernelkitError
 
 MILLISECOND = 1_000_000  # in the nanoseconds of a health check
-LEAST_MEMORY = 6 << 20
-LEAST_NANO = 10_000_000  # a hundredth of a processor
 RESTARTS = ("no", "always", "on-failure", "unless-stopped")
 PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?")
 MAC = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 
 # Asked for by these and not there: (key, its flag). What would be ignored is refused.
 NOT_THERE = (
-    ("Links", "--link"),
-    ("VolumeDriver", "--volume-driver"),
-    ("CgroupParent", "--cgroup-parent"),
-    ("DeviceRequests", "--gpus"),
-    ("StorageOpt", "--storage-opt"),
-    ("BlkioWeightDevice", "--blkio-weight-device"),
-    ("BlkioDeviceReadBps", "--device-read-bps"),
-    ("BlkioDeviceWriteBps", "--device-write-bps"),
-    ("BlkioDeviceReadIOps", "--device-read-iops"),
-    ("BlkioDeviceWriteIOps", "--device-write-iops"),
-    ("CpuRealtimePeriod", "--cpu-rt-period"),
-    ("CpuRealtimeRuntime", "--cpu-rt-runtime"),
     ("CpuCount", "--cpu-count"),
-    ("CpuPercent", "--cpu-percent"),
-    ("IOMaximumIOps", "--io-maxiops"),
-    ("IOMaximumBandwidth", "--io-maxbandwidth"),
     ("Cgroup", "cgroup"),
 )
 
@@ -68,14 +51,15 @@ def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
     """Refuse, by InvalidRequest, what means nothing, contradicts itself, or is not there."""
     _unsupported(config, host)
     _words(config)
+    _requests(host["DeviceRequests"])
     _health(config.get("Healthcheck") or {})
-    limits(host)
+    limits.check(host)
     restart(host["RestartPolicy"], auto_remove=host["AutoRemove"])
     _modes(config, host)
     _security(host["SecurityOpt"] or [])
     _sysctls(host)
     _tmpfs(host.get("Tmpfs") or {})
-    _log(host["LogConfig"])
+    logopts.check(host["LogConfig"])
     for port in (*(config.get("ExposedPorts") or {}), *(host["PortBindings"] or {})):
         _port(port)
     for port, bindings in (host["PortBindings"] or {}).items():
@@ -86,15 +70,12 @@ def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
 def not_there(host: Mapping[str, Any]) -> None:
     """Refuse, by InvalidRequest, what would be ignored."""
     for key, flag in NOT_THERE:
-        if host.get(key) and not (key == "VolumeDriver" and host[key] == "local"):
+        if host.get(key):
             raise InvalidRequest(f"'{flag}' ({key}) is not supported by kernelkit")
 
 
 def _unsupported(config: Mapping[str, Any], host: Mapping[str, Any]) -> None:
-    mode = host.get("NetworkMode") or "default"
-    # In a network of one's own the links are the endpoint's, see create.endpoint.
-    own = mode not in ("default", "bridge", "host", "none") and not mode.startswith("container:")
-    not_there({**host, "Links": None} if own else host)
+    not_there(host)
     if host["Runtime"] not in ("kernelkit", "runc", "io.containerd.runc.v2"):
         raise InvalidRequest(f"unknown or invalid runtime name: {host['Runtime']}")
     if host["Isolation"] not in ("", "default"):
@@ -138,76 +119,22 @@ def _health(check: Mapping[str, Any]) -> None:
         raise InvalidRequest(f"unknown type '{check['Test'][0]}' in Healthcheck", "NONE, CMD or CMD-SHELL")
 
 
-def limits(host: Mapping[str, Any]) -> None:
-    """The resource limits of `create` and `update`; InvalidRequest for what cannot be."""
-    memory, swap, reserved = host["Memory"], host["MemorySwap"], host["MemoryReservation"]
-    if 0 < memory < LEAST_MEMORY or memory < 0:
-        raise InvalidRequest("Minimum memory limit allowed is 6MB")
-    if swap > 0 and not memory:
-        raise InvalidRequest("You should always set the Memory limit when using Memoryswap limit, see usage")
-    if 0 < swap < memory:
-        raise InvalidRequest("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if 0 < reserved < LEAST_MEMORY:
-        raise InvalidRequest("Minimum memory reservation allowed is 6MB")
-    if memory and reserved > memory:
-        raise InvalidRequest("Minimum memory limit can not be less than memory reservation limit, see usage")
-    swappiness = host.get("MemorySwappiness")
-    if swappiness is not None and not 0 <= swappiness <= 100:
-        raise InvalidRequest(f"Invalid value: {swappiness}, valid memory swappiness range is 0-100")
-    _cpu(host)
-    if host["BlkioWeight"] and not 10 <= host["BlkioWeight"] <= 1000:
-        raise InvalidRequest("Range of blkio weight is from 10 to 1000")
-    if host.get("ShmSize", 0) < 0:
-        raise InvalidRequest("SHM size can not be less than 0")
-    score = host.get("OomScoreAdj") or 0
-    if not -1000 <= score <= 1000:
-        raise InvalidRequest(f"Invalid value {score}, range for oom score adj is [-1000, 1000]")
-    for limit in host.get("Ulimits") or []:
-        if limit["Soft"] > limit["Hard"] >= 0:
-            raise InvalidRequest(
-                f"ulimit soft limit must be less than or equal to hard limit: {limit['Soft']} > {limit['Hard']}"
-            )
+def _requests(wanted: object) -> None:
+    """The form of `--gpus`; whether there is a driver for them, `facts.gather` says."""
+    requests = wanted or []
+    if not isinstance(requests, list) or not all(isinstance(request, dict) for request in requests):
+        raise InvalidRequest("invalid JSON: 'DeviceRequests' should be a list of objects")
 
 
-def _cpu(host: Mapping[str, Any]) -> None:
-    cpus = os.cpu_count() or 1
-    nano, period, quota = host["NanoCpus"], host["CpuPeriod"], host["CpuQuota"]
-    if nano and (period or quota):
-        raise InvalidRequest(
-            f"Conflicting options: Nano CPUs and CPU {'Period' if period else 'Quota'} cannot both be set"
-        )
-    if nano < 0 or 0 < nano < LEAST_NANO or nano > cpus * 1_000_000_000:
-        raise InvalidRequest(f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
-    if period and not 1000 <= period <= 1_000_000:
-        raise InvalidRequest("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
-    if 0 < quota < 1000:
-        raise InvalidRequest("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    if host["CpuShares"] < 0:
-        raise InvalidRequest(f"invalid CPU shares ({host['CpuShares']}): value must be a positive integer")
-    _cpuset(host["CpusetCpus"], "CPUs", "cpus", "/sys/devices/system/cpu/online")
-    _cpuset(host["CpusetMems"], "memory nodes", "mems", "/sys/devices/system/node/online")
-
-
-def _cpuset(wanted: str, what: str, kind: str, file: str) -> None:
-    if not wanted:
-        return
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", wanted):
-        raise InvalidRequest(f"Invalid value {wanted} for cpuset {kind}")
-    try:
-        with open(file) as online:
-            available = online.read().strip()
-    except OSError:
-        return  # a kernel without NUMA has no list of nodes; the cpuset controller will say what it thinks
-    if not _numbers(wanted) <= _numbers(available):
-        raise InvalidRequest(f"Requested {what} are not available - requested {wanted}, available: {available}")
-
-
-def _numbers(ranges: str) -> set[int]:
-    found: set[int] = set()
-    for part in ranges.split(","):
-        first, _, last = part.partition("-")
-        found.update(range(int(first), min(int(last or first), 1 << 16) + 1))
-    return found
+def storage(host: Mapping[str, Any]) -> None:
+    """Refuse, by KernelkitError, the options of Docker's storage driver, as it does where there are no quotas."""
+    options = host.get("StorageOpt") or {}
+    if not isinstance(options, dict):
+        raise InvalidRequest("invalid JSON: 'StorageOpt' should be an object")
+    for option in options:
+        if option.lower() != "size":
+            raise KernelkitError(f"Unknown option {option}")
+        raise KernelkitError("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
 
 
 def restart(policy: Mapping[str, Any], *, auto_remove: bool = False) -> None:
@@ -297,31 +224,6 @@ def _tmpfs(wishes: Mapping[str, str]) -> None:
                 raise InvalidRequest(f'invalid tmpfs option ["{option}"] for {place}')
             if not known.fullmatch(value):
                 raise InvalidRequest(f'invalid value for tmpfs option "{option}" for {place}')
-
-
-def _log(log: Mapping[str, Any]) -> None:
-    if log["Type"] not in ("json-file", "none"):
-        raise InvalidRequest(f"logger: no log driver named '{log['Type']}' is registered", "json-file and none are")
-    for option, value in log["Config"].items():
-        if option not in ("max-size", "max-file", "labels", "labels-regex", "env", "env-regex", "tag", "compress"):
-            raise InvalidRequest(f"unknown log opt '{option}' for json-file log driver")
-        if option == "max-size" and not re.fullmatch(r"-?\d+(\.\d+)?[kmg]?b?", value.lower()):
-            raise InvalidRequest(f"invalid size: '{value}'")
-        if option == "max-file" and not (value.isdigit() and int(value) >= 1):
-            raise InvalidRequest(f"max-file cannot be less than 1: '{value}'")
-        if option in ("labels-regex", "env-regex"):
-            _pattern(option, value)
-        if option == "tag" and "{{" in logs.WORD.sub("", value):
-            raise InvalidRequest(f"log opt 'tag={value}' is not supported by kernelkit", "{{.Name}} and {{.ID}} are")
-        if option == "compress" and value not in ("false", "0"):
-            raise InvalidRequest("log opt 'compress' is not supported by kernelkit")
-
-
-def _pattern(option: str, text: str) -> None:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise InvalidRequest(f"invalid log opt '{option}={text}': {error}") from None
 
 
 def _port(text: str) -> None:

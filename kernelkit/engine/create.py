@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from typing import Any
 
-from kernelkit.engine import checks, copyup, mountpoints, names, settings
+from kernelkit.engine import checks, copyup, discard, images, limits, links, logs, mountpoints, names, peek, settings
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, new_id, now
-from kernelkit.errors import Conflict, InvalidRequest, NotFound
+from kernelkit.errors import Conflict, InvalidRequest, KernelkitError, NotFound
 from kernelkit.image.catalogue import Image
-from kernelkit.image.reference import Reference
+from kernelkit.image.manifest import Platform
 
 ATTEMPTS = 16  # at a name that is free
 
 Json = dict[str, Any]
 
 
-def create(engine: Engine, name: str, body: Json, platform: str = "") -> Container:
+def create(
+    engine: Engine, name: str, body: Json, platform: str = "", *, old: bool = False
+) -> tuple[Container, list[str]]:
     """Make a container from Docker's create request (`Config` with `HostConfig` and `NetworkingConfig` in it).
 
-    InvalidRequest for what cannot be asked, NotFound without the image, Conflict when the name is taken.
+    `old` says that read-only means what it did before version 1.44 of the API.
+
+    Returns warnings as well, about what was left away. InvalidRequest for what cannot be asked, NotFound without the
+    image, Conflict when the name is taken, KernelkitError for what Docker's driver of storage cannot do.
     """
     if name:
         name = names.check(name)
     image = _image(engine, body.get("Image") or "", platform)
     config = settings.config(body, image.config.get("config") or {})
-    host = settings.host_config(_object(body, "HostConfig"))
+    asked = settings.host_config(_object(body, "HostConfig"))
+    host, warnings = discard.discard(asked, engine.layout, engine.host.cgroups)
     checks.settings(config, host)
+    if body.get("WorkingDir"):
+        _workplace(image, config["WorkingDir"])
+    limits.real_time(host, scheduler=engine.layout.has(engine.host.cgroups, "cpu", "cpu.rt_runtime_us"))
+    checks.storage(host)
     networks = _networks(engine, body, host)
+    if host["Links"]:
+        host["Links"] = links.resolve(engine, host)
     identity = new_id()
     if host["NetworkMode"] == "host" or host["UTSMode"] == "host":
         config["Hostname"] = config["Hostname"] or os.uname().nodename
@@ -45,9 +58,11 @@ def create(engine: Engine, name: str, body: Json, platform: str = "") -> Contain
         config=config,
         host_config=host,
         networks=networks,
-        mounts=mountpoints.resolve(engine, config, host),
+        mounts=mountpoints.resolve(engine, config, host, folder=os.fspath(engine.folder(identity)), old=old),
     )
     os.makedirs(engine.folder(identity), mode=0o710)
+    if host["LogConfig"]["Type"] == "local":
+        os.mkdir(logs.path_of(engine, container, "local").parent, 0o700)
     try:
         copyup.fill(engine, container, image)
         _register(engine, container)
@@ -55,7 +70,7 @@ def create(engine: Engine, name: str, body: Json, platform: str = "") -> Contain
         shutil.rmtree(engine.folder(identity), ignore_errors=True)
         raise
     engine.events.container(container, "create")
-    return container
+    return container, warnings
 
 
 def rename(engine: Engine, container: Container, name: str) -> None:
@@ -89,26 +104,18 @@ def _register(engine: Engine, container: Container) -> None:
 def _image(engine: Engine, name: str, platform: str) -> Image:
     if not name:
         raise InvalidRequest("no image specified")
-    try:
-        image = engine.store.find(name)
-    except NotFound:
-        raise NotFound(f"No such image: {_familiar(name)}") from None
-    actual = f"{image.config.get('os', 'linux')}/{image.config.get('architecture', '')}"
-    # `linux/arm64/v8` asks for more than an image says of itself.
-    if platform and not f"{platform}/".startswith(f"{actual}/") and platform not in actual.split("/"):
-        raise NotFound(
-            f"image with reference {name} was found but does not provide the specified platform: "
-            f"wanted {platform}, actual: {actual}"
-        )
-    return image
+    return images.find(engine, name, Platform.parse(platform) if platform else None)
 
 
-def _familiar(name: str) -> str:
-    """The name as people write it, its tag shown."""
-    try:
-        return Reference.parse(name).familiar()
-    except InvalidRequest:
-        return name
+def _workplace(image: Image, folder: str) -> None:
+    """Refuse a working directory, or a way to it, that is a file in the image: nobody could make it at the start."""
+    layers = tuple(reversed(image.layers))
+    parts = os.path.normpath(folder).strip("/").split("/")
+    for number in range(len(parts)):
+        place = "/" + "/".join(parts[: number + 1])
+        found = peek.status(layers, place)
+        if found and not stat.S_ISDIR(found.st_mode):
+            raise KernelkitError(f"Cannot mkdir: {place} is not a directory")
 
 
 def _object(body: Mapping[str, Any], key: str) -> Json:

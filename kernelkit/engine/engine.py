@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import posixpath
 import queue
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from kernelkit.host.channel import Attach
 if TYPE_CHECKING:
     from kernelkit.container.cgroup import Layout
     from kernelkit.engine.exec import Execution
+    from kernelkit.engine.model import Container
     from kernelkit.engine.resolver import Resolver
     from kernelkit.host.link import Link
     from kernelkit.host.practice import Facts
@@ -52,6 +54,9 @@ class Engine:
         self.trash_has_grown = threading.Event()
         self.attached: dict[str, list[tuple[int, Attach]]] = {}  # container -> clients who wait for its start
         self.building: dict[str, int] = {}  # container -> pid of what is performing its start, while somebody steps
+        self.volume_users: dict[str, list[str]] = {}  # volume -> containers that have it mounted, or are about to
+        self.volumes_change = threading.Lock()
+        self.linked: set[str] | None = None  # whom `--link` leads to; None before anybody has asked
         self.executions: dict[str, Execution] = {}
         self.pauses: dict[str, float] = {}  # container -> seconds before its latest restart
         self.started_at: dict[str, float] = {}  # container -> seconds since the epoch
@@ -59,15 +64,19 @@ class Engine:
 
     def join(self, link: Link, layout: Layout, bounding: frozenset[str], host: Facts, uplink: Uplink) -> None:
         """Work on this host: `bounding` are the capabilities it can give."""
-        self.link, self.layout, self.bounding, self.host, self.uplink = link, layout, bounding, host, uplink
+        self.link, self.layout, self.bounding = link, layout.knowing(host.cgroups), bounding
+        self.host, self.uplink = host, uplink
 
     def folder(self, container_id: str) -> Path:
         """Where a container's own files are."""
         return self._containers / container_id
 
-    def cgroup_path(self, container_id: str) -> str:
-        """A container's cgroup, below the mount point of each hierarchy."""
-        return f"{self.host.cgroups}/{container_id}"
+    def cgroup_path(self, container: Container) -> str:
+        """A container's cgroup, counted from the engine's own: below the parent that it asked for, if it did."""
+        asked = container.host_config.get("CgroupParent")
+        # No `..` leads out of our own cgroup.
+        parent = posixpath.normpath(f"/{asked}").strip("/") if asked else self.host.cgroups
+        return f"{parent}/{container.id}"
 
     def ask(self, container: str, message: object, descriptors: tuple[int, ...], key: str) -> Any:
         """Send a container's shim a message and wait for the answer that bears this key; None when there is none."""

@@ -11,10 +11,10 @@ from typing import Any
 from kernelkit.container import cgroup, seccomp_profile, security, spec
 from kernelkit.container.plan import STDERR, STDIN, STDOUT, SYNC
 from kernelkit.container.spec import Facts, environment, resources
-from kernelkit.engine import facts
+from kernelkit.engine import facts, refusal
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, new_id
-from kernelkit.errors import Conflict, InvalidRequest, NotFound, OperationFailed
+from kernelkit.errors import Conflict, InvalidRequest, KernelkitError, NotFound, OperationFailed
 from kernelkit.host.channel import Attach, ExecExited, ExecStarted, Job, Resize, StartExec, pack
 from kernelkit.kernel.files import ChangeDirectory
 from kernelkit.kernel.process import Clone, ConnectStdio, Exec, ForbidTracing, OpenTerminal, StartSession
@@ -22,6 +22,7 @@ from kernelkit.kernel.unshare import EnterNamespaces, JoinNamespace
 from kernelkit.trace import Ledger, Operation, Stage, Step, number
 
 Json = dict[str, Any]
+FAILED = "OCI runtime exec failed: exec failed"
 SOON = 2.0  # seconds
 KEPT = 256  # ended execs that can still be inspected
 
@@ -86,8 +87,14 @@ def _start(engine: Engine, execution: Execution, connection: int, wish: Attach |
             raise Conflict(f"exec command {execution.id} has already run")
         if not container.state.running:
             raise Conflict(f"container {container.id} is not running")
-        stages = plan(engine, execution)
+        try:
+            stages = plan(engine, execution)
+        except KernelkitError:
+            execution.exit_code = 126
+            raise
         steps = number(stages)
+        # Before it starts, or its end may be told first.
+        engine.events.container(container, f"exec_start: {' '.join(execution.config['Cmd'])}", execID=execution.id)
         job = _job(execution, stages)
         inside = stages[-1].operations
         memory = pack(job, inside, len(steps) - len(inside) + 1, Ledger.size(len(steps)))
@@ -113,7 +120,6 @@ def _start(engine: Engine, execution: Execution, connection: int, wish: Attach |
     execution.running, execution.pid = True, answer.pid
     if execution.exit_code is not None:
         execution.running, execution.pid = False, 0
-    engine.events.container(container, f"exec_start: {' '.join(execution.config['Cmd'])}", execID=execution.id)
 
 
 def ended(engine: Engine, container: Container, message: ExecExited) -> None:
@@ -152,7 +158,7 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
     pid = container.state.pid
     found = facts.gather(engine, container)
     limited = resources(container.host_config, found)
-    place = engine.cgroup_path(container.id)
+    place = engine.cgroup_path(container)
     child: list[Operation] = [
         *cgroup.join(engine.layout, place, limited),
         StartSession(),
@@ -164,6 +170,8 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
     else:
         child.append(ConnectStdio(STDIN if config.get("AttachStdin") else -1, STDOUT, STDERR))
     process, filtered = _process(engine, execution, found)
+    if not os.path.isabs(process["cwd"]):
+        raise OperationFailed(f"{FAILED}: Cwd must be an absolute path: unknown", "", 126)
     child.append(ChangeDirectory(process["cwd"]))
     child.append(ForbidTracing())
     child += security.privileges(process, filtered, engine.bounding)
@@ -217,17 +225,19 @@ def _job(execution: Execution, stages: list[Stage]) -> Job:
 
 
 def _explain(execution: Execution, steps: list[Step], answer: object) -> OperationFailed:
-    prefix = "OCI runtime exec failed: exec failed"
     if not isinstance(answer, ExecStarted):
-        return OperationFailed(f"{prefix}: the container has just ended")
+        return OperationFailed(f"{FAILED}: the container has just ended")
     step = next((s for s in steps if s.seq == answer.seq), None)
     name = execution.config["Cmd"][0]
     if step and isinstance(step.operation, Exec):
         missing = "executable file not found in $PATH" if "/" not in name else "no such file or directory"
         why = missing if answer.errno == 2 else os.strerror(answer.errno).lower()
         why = f"stat {name}: {why}" if "/" in name and answer.errno == 2 else why
-        text = f"{prefix}: unable to start container process: exec: {json.dumps(name)}: {why}: unknown"
+        text = f"{FAILED}: unable to start container process: exec: {json.dumps(name)}: {why}: unknown"
         # Docker's: 126 whatever was wrong; `run` alone tells 127 from it.
         return OperationFailed(text, "", 126)
+    if step and isinstance(step.operation, ChangeDirectory):
+        why = refusal.chdir(step.operation.path, answer.errno)
+        return OperationFailed(f"{FAILED}: unable to start container process: {why}: unknown", "", 126)
     said = step.operation.shell() if step else "the shim"
-    return OperationFailed(f"{prefix}: {said}: {answer.error}: unknown", "", 126)
+    return OperationFailed(f"{FAILED}: {said}: {answer.error}: unknown", "", 126)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from typing import Any
 from kernelkit.container import seccomp_profile, security
 from kernelkit.container.spec import Facts, User
 from kernelkit.container.user import find
-from kernelkit.engine import peek
+from kernelkit.engine import binds, devices, links, peek
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
-from kernelkit.errors import Conflict, InvalidRequest, NotFound
+from kernelkit.errors import Conflict, InvalidRequest
 
 ETC = ("resolv.conf", "hostname", "hosts")
 # HostConfig key -> the OCI specification's word for the namespace.
@@ -26,23 +25,29 @@ MODES = {"NetworkMode": "network", "IpcMode": "ipc", "PidMode": "pid", "UTSMode"
 def gather(engine: Engine, container: Container) -> Facts:
     """Everything that `container.spec.config` needs to know; NotFound or Conflict when something is missing."""
     host = container.host_config
+    devices.refuse_requests(host)
     folder = engine.folder(container.id)
     capabilities = security.capabilities(
         host.get("CapAdd") or [], host.get("CapDrop") or [], bool(host.get("Privileged")), engine.bounding
     )
     joined, shared = namespaces(engine, container)
-    nodes = devices(host)
+    nodes = devices.nodes(host)
     return Facts(
         id=container.id,
         hostname=hostname(engine, container, shared),
         root=f"{folder}/merged",
         user=user(engine, container, container.config.get("User") or ""),
         capabilities=capabilities,
-        cgroup_path=engine.cgroup_path(container.id),
+        cgroup_path=engine.cgroup_path(container),
         etc=_etc(engine, container, joined),
-        mounts=[*_mounts(engine, container), *_tmpfs(host), *_device_mounts(nodes)],
-        devices=[*(_all_devices() if host.get("Privileged") else ()), *(n for n in nodes if _in_dev(n["path"]))],
-        device_rules=device_rules(host),
+        mounts=[*binds.mounts(engine, container), *_tmpfs(host), *devices.mounts(nodes)],
+        devices=[
+            *(devices.everything() if host.get("Privileged") else ()),
+            *(n for n in nodes if devices.in_dev(n["path"])),
+        ],
+        device_rules=devices.rules(host),
+        block=devices.block(host),
+        linked=links.environment(engine, container) if host.get("Links") else (),
         joined=joined,
         shared=shared,
         seccomp=filter_of(host, capabilities),
@@ -106,45 +111,6 @@ def other(engine: Engine, mode: str, kind: str = "network") -> Container:
     return found
 
 
-def devices(host: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The nodes of `--device`, as OCI devices; a folder stands for all the nodes in it."""
-    found = []
-    for wish in host.get("Devices") or []:
-        source, target = wish["PathOnHost"], os.path.normpath(wish.get("PathInContainer") or wish["PathOnHost"])
-        paths = [source]
-        if os.path.isdir(source):
-            paths = [os.path.join(folder, name) for folder, _, names in os.walk(source) for name in names]
-        for path in paths:
-            node = _node(path)
-            if node:
-                place = target + path.removeprefix(source)
-                found.append({**node, "path": place, **({} if _in_dev(place) else {"source": path})})
-            elif path == source:
-                why = "not a device node" if os.path.exists(source) else "no such file or directory"
-                raise NotFound(f'error gathering device information while adding custom device "{source}": {why}')
-    return found
-
-
-def device_rules(host: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What `--device` and `--device-cgroup-rule` allow."""
-    rules = []
-    for wish, node in ((wish, _node(wish["PathOnHost"])) for wish in host.get("Devices") or []):
-        if node:
-            access = wish.get("CgroupPermissions") or "rwm"
-            rule = {"allow": True, "type": node["type"], "major": node["major"], "minor": node["minor"]}
-            rules.append({**rule, "access": access})
-    for text in host.get("DeviceCgroupRules") or []:
-        try:
-            kind, numbers, access = text.split()
-            major, minor = numbers.split(":")
-        except ValueError:
-            raise InvalidRequest(f"invalid device cgroup rule format: '{text}'") from None
-        rule = {"allow": True, "type": kind, "access": access}
-        rule |= {"major": int(major)} if major != "*" else {}
-        rules.append(rule | ({"minor": int(minor)} if minor != "*" else {}))
-    return rules
-
-
 def filter_of(host: Mapping[str, Any], capabilities: tuple[str, ...]) -> Mapping[str, Any] | None:
     """The seccomp section: Docker's default profile, a given one, or none."""
     if host.get("Privileged"):
@@ -172,74 +138,6 @@ def _etc(engine: Engine, container: Container, joined: Mapping[str, int]) -> dic
     return {f"/etc/{name}": f"{folder}/{name}" for name in ETC}
 
 
-def _all_devices() -> list[dict[str, Any]]:
-    """Every node in the host's /dev but terminals, which a container has its own of."""
-    found = []
-    for folder, folders, names in os.walk("/dev"):
-        folders[:] = [name for name in folders if name not in ("pts", "shm", "fd", "mqueue", "hugepages")]
-        for path in (os.path.join(folder, name) for name in names if name not in ("console", "ptmx")):
-            node = None if os.path.islink(path) else _node(path)
-            if node:
-                found.append(node)
-    return found
-
-
-def _in_dev(path: str) -> bool:
-    return path.startswith("/dev/")
-
-
-def _device_mounts(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Nodes wanted elsewhere than in /dev: the host's own, shown there; only a fresh /dev is safe to make nodes in."""
-    return [
-        {"destination": node["path"], "type": "bind", "source": node["source"], "options": ["rbind", "rprivate"]}
-        for node in nodes
-        if not _in_dev(node["path"])
-    ]
-
-
-def _mounts(engine: Engine, container: Container) -> list[dict[str, Any]]:
-    return [_mount(engine, mount) for mount in container.mounts if mount.get("Type") != "tmpfs"]
-
-
-def _mount(engine: Engine, mount: Mapping[str, Any]) -> dict[str, Any]:
-    """A volume or bind as an OCI mount."""
-    options = ["rbind", mount.get("Propagation") or "rprivate"]
-    if not mount.get("RW", True):
-        options.append("ro")
-    source = mount["Source"]
-    if mount.get("Type") == "bind" and not os.path.exists(source):
-        raise InvalidRequest(f'invalid mount config for type "bind": bind source path does not exist: {source}')
-    _check_propagation(source, options[1])
-    return {"destination": mount["Destination"], "type": "bind", "source": source, "options": options}
-
-
-def _check_propagation(source: str, wanted: str) -> None:
-    """Refuse what would not be: a mount can only pass on what its source is told, mount_namespaces(7)."""
-    kind = wanted.removeprefix("r")
-    if kind not in ("shared", "slave"):
-        return
-    where, tags = _mounted_on(os.path.realpath(source))
-    said = f"path {source} is mounted on {where} but it is not a shared"
-    if kind == "shared" and not any(tag.startswith("shared:") for tag in tags):
-        raise InvalidRequest(f"{said} mount", f"mount --make-shared {where}")
-    if kind == "slave" and not any(tag.startswith(("shared:", "master:")) for tag in tags):
-        raise InvalidRequest(f"{said} or slave mount", f"mount --make-shared {where}")
-    if kind == "shared":
-        raise InvalidRequest(f"bind propagation '{wanted}' is not supported by kernelkit", "rslave is")
-
-
-def _mounted_on(path: str) -> tuple[str, list[str]]:
-    """The mount point that a path is below, and its propagation: proc(5), /proc/PID/mountinfo, optional fields."""
-    found: tuple[str, list[str]] = ("/", [])
-    with open("/proc/self/mountinfo") as table:
-        for fields in map(str.split, table):
-            place = fields[4].replace("\\040", " ")
-            inside = path == place or path.startswith(place.rstrip("/") + "/")
-            if inside and len(place) >= len(found[0]):
-                found = place, fields[6 : fields.index("-")]
-    return found
-
-
 def _tmpfs(host: Mapping[str, Any]) -> list[dict[str, Any]]:
     mounts = []
     for target, text in (host.get("Tmpfs") or {}).items():
@@ -255,21 +153,3 @@ def _tmpfs(host: Mapping[str, Any]) -> list[dict[str, Any]]:
             target = os.path.normpath(wish["Target"])
             mounts.append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})
     return mounts
-
-
-def _node(path: str) -> dict[str, Any] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    if not stat.S_ISCHR(found.st_mode) and not stat.S_ISBLK(found.st_mode):
-        return None
-    return {
-        "path": path,
-        "type": "c" if stat.S_ISCHR(found.st_mode) else "b",
-        "major": os.major(found.st_rdev),
-        "minor": os.minor(found.st_rdev),
-        "fileMode": stat.S_IMODE(found.st_mode),
-        "uid": found.st_uid,
-        "gid": found.st_gid,
-    }

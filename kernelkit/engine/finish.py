@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernelkit.container import cgroup, plan
-from kernelkit.engine import endpoints, health, volumes
+from kernelkit.engine import endpoints, health, parents, volume_mounts, volumes, when
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.host.channel import Exited
@@ -16,7 +16,7 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
         state = container.state
         if not state.running:
             return ""
-        path = engine.cgroup_path(container.id)
+        path = engine.cgroup_path(container)
         state.oom_killed = cgroup.oom_killed(engine.layout, path)
         undo(engine, container)
         volumes.tell(engine, container, "unmount")
@@ -28,7 +28,8 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
             state.status = "restarting"
         if state.oom_killed:
             engine.events.container(container, "oom")
-        engine.events.container(container, "die", exitCode=str(exited.code))
+        ran = int(exited.at) - when.parse(state.started_at) // 10**9
+        engine.events.container(container, "die", exitCode=str(exited.code), execDuration=str(max(0, ran)))
         engine.state.save(container)
         engine.link.part(container.id)
     return "restart" if again else "remove" if container.host_config.get("AutoRemove") else ""
@@ -40,20 +41,25 @@ def undo(engine: Engine, container: Container) -> None:
     outside = Stage("nat", "engine", "machine", tuple(engine.uplink.unpublish(published)))
     inside = plan.stop(
         engine.layout,
-        engine.cgroup_path(container.id),
+        engine.cgroup_path(container),
         engine.uplink.inner(published),
         endpoints.let_out(engine, container),
         engine.host.table,
     )
+    made = parents.ours(engine, container)
+    above = Stage("create", "engine", "host", tuple(cgroup.abandon(made)))
     trace = Trace()
-    for stage in (outside, *inside):
+    for stage in (outside, *inside, above):
         for operation in stage.operations:
             try:
                 trace.perform(stage.name, operation, actor=stage.actor, where=stage.where)
             except OSError as error:
                 engine.complain(f"clean up after {container.short_id}: {operation.shell()}: {explain(error)}")
+    if container.mounts:
+        volume_mounts.release(engine, container, trace)
     # Only now: whoever gets the ports and the address next must not find our rules.
     endpoints.release(engine, container)
+    parents.forget(engine, made)
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
 
 

@@ -30,6 +30,22 @@ def read(layers: Sequence[Path], path: str) -> str:
     return ""
 
 
+def status(layers: Sequence[Path], path: str, *, links: bool = True) -> os.stat_result | None:
+    """What the topmost of `layers` (given top first) has there, a link followed or not; None when none has it."""
+    for layer in layers:
+        if is_hidden(layer, path):
+            return None
+        try:
+            fd = open_in_root(os.fspath(layer), path, os.O_PATH | (0 if links else os.O_NOFOLLOW))
+        except OSError:
+            continue
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+    return None
+
+
 def is_hidden(layer: Path, path: str) -> bool:
     """Whether this layer says that the file, or a directory on the way to it, is gone: a whiteout."""
     here = layer

@@ -33,6 +33,7 @@ case ${{1:-0}} in
 """
 HELPER = """\
 # --- the helper: what is done to the container from outside, once it has given up its rights
+terminal=$(tty) || terminal=  # this script's own, which the program gets as well
 pipes=$(mktemp -d) && mkfifo "$pipes/ready" "$pipes/go"
 {{
 read -r pid
@@ -183,6 +184,10 @@ def _helper(inside: Sequence[Step]) -> list[str]:
         enter = 'nsenter --target "$pid" --mount'
         if step["operation"] == "ChangeDirectory" and step["fields"].get("make") and step["fields"]["path"] != "/":
             lines.insert(0, f"{enter} {join(['mkdir', '-p', root + step['fields']['path']])}")
+        elif step["operation"] == "OpenTerminal" and step["fields"]["console"]:
+            console = join([root + step["fields"]["console"]])
+            bind = f': > {console} && mount --bind "$1" {console}'
+            lines.insert(0, f'[ -z "$terminal" ] || {enter} sh -c {join([bind])} sh "$terminal"')
         elif step["operation"] in ("Remount", "PivotRoot", "Unmount"):
             lines.append(f"{enter} {_one_command(str(step['shell']))}")
     return lines

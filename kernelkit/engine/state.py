@@ -45,6 +45,7 @@ create table if not exists cables (
     foreign key (proto, host_ip, port) references ports on delete cascade
 ) without rowid;
 create table if not exists events (seq integer primary key, event text not null);
+create table if not exists cgroups (directory text primary key) without rowid;
 create table if not exists facts (name text primary key, value text not null) without rowid;
 """
 
@@ -327,6 +328,21 @@ class Book:
         with self._lock, self._transaction() as db:
             db.execute("insert or ignore into facts values (?,?)", (name, default))
             return str(db.execute("select value from facts where name=?", (name,)).fetchone()[0])
+
+    def note_cgroups(self, directories: Iterable[str]) -> None:
+        """Note parents of containers' cgroups as made by us."""
+        with self._transaction() as db:
+            db.executemany("insert or ignore into cgroups values (?)", [(directory,) for directory in directories])
+
+    def forget_cgroups(self, directories: Iterable[str]) -> None:
+        """Note that they are no more."""
+        with self._transaction() as db:
+            db.executemany("delete from cgroups where directory=?", [(directory,) for directory in directories])
+
+    def cgroups(self) -> frozenset[str]:
+        """Those that are noted."""
+        with self._lock:
+            return frozenset(directory for (directory,) in self._db.execute("select directory from cgroups"))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -34,7 +34,7 @@ def sample(engine: Engine, container: Container, before: Json | None = None) -> 
             "cpu_stats": NOTHING,
             "memory_stats": {},
         }
-    used = usage(engine.layout, engine.cgroup_path(container.id))
+    used = usage(engine.layout, engine.cgroup_path(container))
     found: Json = {
         **about,
         **earlier,

@@ -20,7 +20,7 @@ def kill(engine: Engine, container: Container, word: str = "SIGKILL") -> None:
     """Send the first process a signal, by name or number; Conflict when there is none."""
     number = signal_number(word)
     if not container.state.running:
-        raise Conflict(f"cannot kill container: {container.id}: container {container.id} is not running")
+        raise Conflict(f"container {container.id} is not running")
     if number in (signal.SIGKILL, stop_signal(container)):
         container.state.stopped_by_hand = True
         if _stays_down(engine, container):
@@ -136,7 +136,7 @@ def _send(engine: Engine, container: Container, number: int) -> None:
 
 def _freeze(engine: Engine, container: Container, *, frozen: bool) -> None:
     trace = Trace()
-    path = engine.cgroup_path(container.id)
+    path = engine.cgroup_path(container)
     plan = cgroup.freeze(engine.layout, path) if frozen else cgroup.thaw(engine.layout, path)
     try:
         for operation in plan:

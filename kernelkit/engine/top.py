@@ -25,7 +25,7 @@ def top(engine: Engine, container: Container, arguments: str = "") -> Json:
     hierarchy = engine.layout.of("pids") or engine.layout.of("freezer") or engine.layout.of("memory")
     if not hierarchy:
         raise Unavailable("cannot list a container's processes", "this machine has no cgroups to know them by")
-    members = set(processes(hierarchy.directory(engine.cgroup_path(container.id))))
+    members = set(processes(hierarchy.directory(engine.cgroup_path(container))))
     try:
         words = shlex.split(arguments or "-ef")
         ran = subprocess.run(["ps", *words], capture_output=True, text=True, timeout=PATIENCE)

@@ -280,6 +280,25 @@ class RemoveCgroup:
         return join(["rmdir", self.path])
 
 
+@dataclass(frozen=True)
+class RemoveEmptyCgroup:
+    """Remove a cgroup if nobody and no other cgroup is in it; if somebody is, it stays."""
+
+    path: str
+
+    def perform(self) -> None:
+        """Ask rmdir(2) once."""
+        try:
+            os.rmdir(self.path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EBUSY, errno.ENOTEMPTY):
+                raise
+
+    def shell(self) -> str:
+        """As rmdir(1) says it."""
+        return join(["rmdir", "--ignore-fail-on-non-empty", self.path])
+
+
 def processes(path: str) -> list[int]:
     """The pids in a cgroup, by its directory, and in its children, as this process's pid namespace numbers them."""
     found = []
@@ -314,6 +333,10 @@ def _inherit(path: str) -> None:
                 continue
         with open(f"{parent}/{name}") as file:
             value = file.read().strip()
+        if not value:  # it has just been made as well
+            _inherit(parent)
+            _inherit(path)
+            return
         _write(f"{path}/{name}", value)
 
 

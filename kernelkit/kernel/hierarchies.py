@@ -39,11 +39,15 @@ class Hierarchy:
 class Layout:
     """All hierarchies of this machine, as they were when it was read; `swap` is whether swap can be limited.
 
+    `bfq` is whether version 2 takes weights of block I/O for the BFQ scheduler, which only a cgroup that is not the
+    root can tell: `knowing` looks.
+
     Paths of cgroups are counted from where the process stood that read it. Read it once, before going anywhere.
     """
 
     hierarchies: tuple[Hierarchy, ...] = ()
     swap: bool = True
+    bfq: bool = False
 
     @classmethod
     def parse(
@@ -66,6 +70,15 @@ class Layout:
             home = mount_point if version == 2 and from_top else posixpath.join(mount_point, below).rstrip("/")
             found.append(Hierarchy(names, mount_point, home, version))
         return cls(tuple(found), swap)
+
+    def knowing(self, path: str) -> Layout:
+        """The same, with what the cgroup `path` tells by the files that it has."""
+        return replace(self, bfq=self.has(path, "blkio", "io.bfq.weight"))
+
+    def has(self, path: str, controller: str, file: str) -> bool:
+        """Whether the cgroup `path` has this file of a controller's."""
+        hierarchy = self.of(controller)
+        return hierarchy is not None and os.path.exists(f"{hierarchy.directory(path)}/{file}")
 
     @property
     def mode(self) -> str:

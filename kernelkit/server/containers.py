@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
 from kernelkit.engine import attach as attaching
-from kernelkit.engine import containers, stats, stop, top, update, when
+from kernelkit.engine import containers, links, stats, stop, top, update, when
 from kernelkit.engine import create as creating
 from kernelkit.engine import inspect as inspecting
 from kernelkit.engine import remove as removing
@@ -14,9 +15,10 @@ from kernelkit.engine.engine import Engine
 from kernelkit.engine.logs import Reader, Wish
 from kernelkit.engine.model import Container
 from kernelkit.engine.waiting import Wait
-from kernelkit.errors import InvalidRequest, KernelkitError
+from kernelkit.errors import Conflict, InvalidRequest, KernelkitError, NotFound
 from kernelkit.host.channel import Attach
 from kernelkit.kernel.inotify import DirectoryWatch
+from kernelkit.server import since
 from kernelkit.server.messages import JSON, Answer, Handover, Hijack, Request, Stream, as_json, empty
 
 RAW = "application/vnd.docker.raw-stream"
@@ -31,8 +33,10 @@ def create(engine: Engine, request: Request) -> Answer:
     body = request.json()
     if not body:
         raise InvalidRequest("config cannot be empty in order to create a container")
-    container = creating.create(engine, request.text("name"), body, request.text("platform"))
-    return as_json({"Id": container.id, "Warnings": []}, 201)
+    since.check(body, request.version)
+    old = request.version < since.RECURSIVE
+    container, warnings = creating.create(engine, request.text("name"), body, request.text("platform"), old=old)
+    return as_json({"Id": container.id, "Warnings": warnings}, 201)
 
 
 def list_all(engine: Engine, request: Request) -> Answer:
@@ -66,7 +70,10 @@ def restart(engine: Engine, request: Request) -> Answer:
 
 def kill(engine: Engine, request: Request) -> Answer:
     """`POST /containers/{id}/kill`."""
-    stop.kill(engine, _find(engine, request), request.text("signal") or "SIGKILL")
+    try:
+        stop.kill(engine, _find(engine, request), request.text("signal") or "SIGKILL")
+    except (Conflict, InvalidRequest, NotFound) as error:
+        raise type(error)(f"cannot kill container: {request['id']}: {error.message}", error.hint) from None
     return empty()
 
 
@@ -91,7 +98,8 @@ def rename(engine: Engine, request: Request) -> Answer:
 def remove(engine: Engine, request: Request) -> Answer:
     """`DELETE /containers/{id}`."""
     if request.flag("link"):
-        raise InvalidRequest("'link' is not supported by kernelkit: containers have no links")
+        links.unlink(engine, request["id"])
+        return empty()
     container = _find(engine, request)
     removing.remove(engine, container, force=request.flag("force"), with_volumes=request.flag("v"))
     return empty()
@@ -105,8 +113,7 @@ def prune(engine: Engine, request: Request) -> Answer:
 def change(engine: Engine, request: Request) -> Answer:
     """`POST /containers/{id}/update`."""
     container = _find(engine, request)
-    update.update(engine, container, request.json())
-    return as_json({"Warnings": []})
+    return as_json({"Warnings": update.update(engine, container, request.json())})
 
 
 def processes(engine: Engine, request: Request) -> Answer:
@@ -161,7 +168,7 @@ def attach(engine: Engine, request: Request) -> Answer:
         if request.flag("logs"):
             connection, leftover = handover()
             try:
-                for piece in Reader(engine, container, Wish(stdout, stderr, framed=not tty)).there():
+                for piece in _read(Reader(engine, container, Wish(stdout, stderr, framed=not tty))):
                     _send(connection, piece)
             except (OSError, KernelkitError):
                 os.close(connection)
@@ -201,8 +208,14 @@ def logs(engine: Engine, request: Request) -> Answer:
         framed=not tty,
     )
     reader = Reader(engine, container, wish)
-    chunks = _follow(request, container, reader) if request.flag("follow") else _gathered(reader.there())
+    chunks = _follow(request, container, reader) if request.flag("follow") else _read(reader)
     return Stream(chunks, stream_type(request, tty=tty))
+
+
+def _read(reader: Reader) -> Iterator[bytes]:
+    """What is there."""
+    with contextlib.closing(reader):
+        yield from _gathered(reader.there())
 
 
 def _gathered(entries: Iterator[bytes]) -> Iterator[bytes]:
@@ -235,6 +248,7 @@ def _follow(request: Request, container: Container, reader: Reader) -> Iterator[
                     return
     finally:
         watch.close()
+        reader.close()
 
 
 def usage(engine: Engine, request: Request) -> Answer:

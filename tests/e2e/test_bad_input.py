@@ -123,7 +123,7 @@ def before(alone: Kernelkit) -> Before:
         ("--env-file /nosuch busybox true", 125, "open /nosuch: no such file or directory"),
         ("--mac-address ff:ff:ff busybox true", 125, "ff:ff:ff is not a valid mac address"),
         ("--log-opt nosuch=1 busybox true", 125, "unknown log opt 'nosuch' for json-file log driver"),
-        ("--storage-opt size=1g busybox true", 125, "'--storage-opt' (StorageOpt) is not supported by kernelkit"),
+        ("--storage-opt size=1g busybox true", 125, "--storage-opt is supported only for overlay over xfs with"),
     ],
 )
 def test_what_cannot_be_meant_is_said_in_one_line(alone: Kernelkit, words: str, code: int, said: str) -> None:

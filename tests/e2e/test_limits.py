@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.cgroups import Cgroups
 from tests.conftest import Kernelkit
 from tests.patience import wait_until
 
@@ -30,39 +31,6 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
 def inspect(kk: Kernelkit, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(kk("inspect", name).stdout)[0]
     return found
-
-
-class Cgroups:
-    """A running container's cgroups, as the practice host sees them."""
-
-    def __init__(self, kk: Kernelkit, name: str) -> None:
-        self._kk = kk
-        self._pid = inspect(kk, name)["State"]["Pid"]
-        self._init = (kk.home / "run" / "init.pid").read_text()
-        lines = self._cat(f"/proc/{self._pid}/cgroup").splitlines()
-        self._paths = {c: path for _, names, path in (x.split(":", 2) for x in lines) for c in names.split(",")}
-        table = self._cat("/proc/self/mountinfo").splitlines()
-        halves = [line.split(" - ") for line in table if " - cgroup" in line]
-        self._mounts = {(after.split()[0], after.split()[2]): before.split()[4] for before, after in halves}
-
-    def read(self, controller: str, one: str, two: str) -> str:
-        """The file's words: `one` in version 1, `two` in version 2."""
-        place = next(
-            (
-                at
-                for (kind, options), at in self._mounts.items()
-                if kind == "cgroup" and controller in options.split(",")
-            ),
-            None,
-        )
-        if place:
-            return self._cat(f"{place}{self._paths[controller]}/{one}")
-        unified = next(at for (kind, _), at in self._mounts.items() if kind == "cgroup2")
-        return self._cat(f"{unified}{self._paths['']}/{two}")
-
-    def _cat(self, path: str) -> str:
-        # Entered directly, for there are many of these.
-        return self._kk.run(["nsenter", "-t", self._init, "-a", "--", "cat", path]).stdout.strip()
 
 
 @pytest.mark.parametrize("client", ["kernelkit", "docker"])

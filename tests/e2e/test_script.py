@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,7 @@ STATUS = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp", "NSpid:", 
 FILES = (
     "memory.limit_in_bytes memory.memsw.limit_in_bytes memory.soft_limit_in_bytes memory.swappiness cpu.shares "
     "cpu.cfs_quota_us cpu.cfs_period_us cpuset.cpus cpuset.mems pids.max devices.list blkio.bfq.weight freezer.state "
+    "blkio.throttle.read_bps_device blkio.throttle.write_iops_device io.max "
     "memory.max memory.swap.max memory.low cpu.weight cpu.max io.weight cgroup.freeze"
 ).split()
 
@@ -113,9 +115,10 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         ["--ulimit", "nofile=100:200", "--oom-score-adj", "500", "--sysctl", "net.core.somaxconn=77"],
         ["--security-opt", "seccomp=unconfined", "--network", "host", "--ipc", "host"],
         ["--init", "-v", "kept:/data:ro"],
+        ["--cgroup-parent", "/typed/twice", "--blkio-weight", "300", "--cpuset-cpus", "0"],
         ["--network", "own", "--network-alias", "other", "-p", "8096:80/udp"],
     ],
-    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared", "init", "network"],
+    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared", "init", "parent", "network"],
 )
 def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, options: list[str]) -> None:
     if "own" in options:
@@ -144,6 +147,43 @@ def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, 
         else:
             typed.kill()
         print(*typed.communicate(timeout=PATIENCE))
+
+
+def test_the_terminal_is_the_console_of_the_typed_container_too(kk: Kernelkit) -> None:
+    identity = kk.docker("run", "-dt", "--name", "original", "busybox", "sleep", "1000").stdout.strip()
+    assert _console(kk, _await_program(kk, identity)) == ["devpts"]
+    path = kk.home / "script.sh"
+    path.write_text(ask(kk, f"/kernelkit/trace/{identity}/script"))
+    path.chmod(0o644)
+    kk.docker("stop", "-t", "0", "original")
+
+    init = (kk.home / "run" / "init.pid").read_text()
+    master, slave = os.openpty()
+    typed = kk.start(
+        ["setsid", "--ctty", "nsenter", "-t", init, "-a", "--", "sh", str(path)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    try:
+        pid = _await_program(kk, identity, typed)
+        assert _console(kk, pid) == ["devpts"]
+        name = os.ttyname(slave)
+        assert in_host(kk, "readlink", f"/proc/{pid}/fd/0").strip() == name
+        numbers = in_host(kk, "stat", "-c", "%t:%T", name, f"/proc/{pid}/root/dev/console").split()
+        assert numbers[0] == numbers[1]
+        in_host(kk, "kill", "-KILL", str(pid))
+    finally:
+        typed.kill()
+        typed.wait()
+        os.close(master)
+        os.close(slave)
+
+
+def _console(kk: Kernelkit, pid: int) -> list[str]:
+    """The kinds of file system that are mounted on a container's /dev/console."""
+    lines = [line.split() for line in in_host(kk, "cat", f"/proc/{pid}/mountinfo").splitlines()]
+    return [fields[fields.index("-") + 1] for fields in lines if fields[4] == "/dev/console"]
 
 
 def _await_program(kk: Kernelkit, identity: str, typed: subprocess.Popen[str] | None = None) -> int:

@@ -306,10 +306,11 @@ def evil(kk: Kernelkit, name: str, links: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("place", ["dev", "proc", "sys"])
 def test_an_image_whose_folder_is_a_link_does_not_lead_outside(kk: Kernelkit, tmp_path: Path, place: str) -> None:
+    """The places for what is the kernel's are in a sheet above the image's, where its links do not show."""
     image = evil(kk, f"evil-{place}", {place: str(tmp_path)})
-    refused = kk("run", "--rm", image, "/bin/busybox", "true", check=False)
-    assert refused.returncode == 125
-    assert f"must be mounted on an ordinary directory, which it is not in this image: /{place}" in refused.stderr
+    said = kk("run", "--rm", image, "/bin/busybox", "sh", "-c", f"stat -c %F /{place}; ls /{place} | wc -l").stdout
+    assert said.split()[0] == "directory"
+    assert int(said.split()[1]) > 5
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,6 +19,7 @@ from kernelkit.kernel.cgroup import (
     MakeCgroup,
     MoveProcesses,
     RemoveCgroup,
+    RemoveEmptyCgroup,
     RestrictDevices,
     Thaw,
     WriteCgroup,
@@ -137,6 +138,11 @@ def test_less_memory_and_swap_than_memory_is_refused_in_dockers_words() -> None:
             {"cpuset.cpus": "0-1", "cpuset.mems": "0"},
             {"cpuset.cpus": "0-1", "cpuset.mems": "0"},
         ),
+        (
+            {"cpu": {"realtimePeriod": 1000, "realtimeRuntime": 10}},
+            {"cpu.rt_period_us": "1000", "cpu.rt_runtime_us": "10"},
+            {},
+        ),
         ({"pids": {"limit": 10}}, {"pids.max": "10"}, {"pids.max": "10"}),
         ({"blockIO": {"weight": 1000}}, {"blkio.bfq.weight": "1000"}, {"io.weight": "10000"}),
         (
@@ -220,6 +226,31 @@ def test_below_the_root_of_version_2_processes_make_room_first() -> None:
         MoveProcesses(f"{ROOT}/user", f"{ROOT}/user/kk/host"),
         EnableControllers(f"{ROOT}/user", ("memory", "pids")),
         EnableControllers(f"{ROOT}/user/kk", ("memory", "pids")),
+    ]
+
+
+def test_the_parents_that_were_asked_for_are_made_first() -> None:
+    plan = cgroup.limits({}, V1, "a/b/c0", ("a", "a/b"))
+    memory = [op.path for op in plan if isinstance(op, MakeCgroup) and "/memory/" in op.path]
+    assert memory == [f"{ROOT}/memory/a", f"{ROOT}/memory/a/b", f"{ROOT}/memory/a/b/c0"]
+    limited = cgroup.limits({"cpu": {"cpus": "0"}}, V1, "a/c0", ("a",))
+    inherited = [op.path for op in limited if isinstance(op, InheritCpuset)]
+    assert inherited == [f"{ROOT}/cpuset/a", f"{ROOT}/cpuset/a/c0"]
+
+
+def test_parents_in_version_2_hand_the_controllers_on() -> None:
+    assert cgroup.limits({}, V2, "a/c0", ("a",)) == [
+        MakeCgroup(f"{ROOT}/a"),
+        EnableControllers(f"{ROOT}/a", UNIFIED.controllers),
+        MakeCgroup(f"{ROOT}/a/c0"),
+    ]
+
+
+def test_parents_go_when_nobody_is_in_them() -> None:
+    assert cgroup.directories(V2, "a/b") == [f"{ROOT}/a/b"]
+    assert cgroup.abandon([f"{ROOT}/a/b", f"{ROOT}/a"]) == [
+        RemoveEmptyCgroup(f"{ROOT}/a/b"),
+        RemoveEmptyCgroup(f"{ROOT}/a"),
     ]
 
 

@@ -121,6 +121,15 @@ def test_limits_are_those_that_were_asked_for() -> None:
     assert set(made()["linux"]["resources"]) == {"devices"}
 
 
+def test_limits_of_block_devices_go_with_the_weight_and_real_time_with_the_processor() -> None:
+    rates = {"throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1000}]}
+    host = {"BlkioWeight": 300, "CpuRealtimePeriod": 1000, "CpuRealtimeRuntime": 10}
+    limits = made(host=host, block=rates)["linux"]["resources"]
+
+    assert limits["blockIO"] == {"weight": 300, **rates}
+    assert limits["cpu"] == {"realtimePeriod": 1000, "realtimeRuntime": 10}
+
+
 def test_annotations_and_the_domain_are_handed_on() -> None:
     spec = made({"Domainname": "x.org"}, {"Annotations": {"a": "b"}})
 

@@ -21,6 +21,7 @@ GROUP = "root:x:0:\ndaemon:x:1:\nwheel:x:10:root\naudio:x:29:www-data,root\nwww-
         ("33", ["77"], User(33, 33, (33, 29, 77), "/var/www")),
         ("www-data:daemon", ["77"], User(33, 1, (1, 77), "/var/www")),
         ("1234", [], User(1234, 0, (0,), "/")),
+        ("2147483647", [], User(2147483647, 0, (0,), "/")),
         ("1234:5678", ["audio"], User(1234, 5678, (5678, 29), "/")),
     ],
 )
@@ -39,6 +40,11 @@ def test_an_image_without_users_has_root_all_the_same() -> None:
         ("broken", [], "unable to find user broken: no matching entries in passwd file"),
         ("root:nosuch", [], "unable to find group nosuch: no matching entries in group file"),
         ("root", ["nosuch"], "unable to find group nosuch: no matching entries in group file"),
+        ("-1", [], "uids and gids must be in range 0-2147483647"),
+        ("2147483648", [], "uids and gids must be in range 0-2147483647"),
+        ("99999999999", [], "uids and gids must be in range 0-2147483647"),
+        ("root:4294967295", [], "uids and gids must be in range 0-2147483647"),
+        ("root", ["99999999999"], "uids and gids must be in range 0-2147483647"),
     ],
 )
 def test_a_name_that_is_not_there_is_said_in_docker_s_words(wanted: str, extra: list[str], said: str) -> None:

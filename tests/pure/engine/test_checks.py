@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kernelkit.engine import checks, settings
-from kernelkit.errors import InvalidRequest
+from kernelkit.errors import InvalidRequest, KernelkitError
 
 
 def check(config: dict[str, Any] | None = None, host: dict[str, Any] | None = None) -> None:
@@ -18,8 +18,19 @@ def check(config: dict[str, Any] | None = None, host: dict[str, Any] | None = No
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ({"Links": ["a:b"]}, r"'--link' \(Links\) is not supported by kernelkit"),
-        ({"CgroupParent": "x"}, r"'--cgroup-parent' \(CgroupParent\) is not supported by kernelkit"),
+        ({"CgroupParent": "a\0b"}, "invalid cgroup parent: a path contains no null byte"),
+        ({"IOMaximumIOps": 1}, "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps"),
+        ({"IOMaximumBandwidth": 1}, "Invalid QoS settings"),
+        (
+            {"CpuRealtimePeriod": 100, "CpuRealtimeRuntime": 101},
+            "real-time runtime cannot be higher than cpu real-time",
+        ),
+        ({"BlkioWeight": 5}, "Range of blkio weight is from 10 to 1000"),
+        ({"BlkioWeightDevice": [{"Path": "/dev/sda", "Weight": 5}]}, "invalid weight for device: /dev/sda:5"),
+        ({"BlkioDeviceReadBps": [{"Path": "/dev/sda", "Rate": -1}]}, "invalid rate for device: /dev/sda:-1"),
+        ({"BlkioDeviceReadBps": [{"Path": "/dev/sda"}]}, "should be a list of objects with 'Path' and 'Rate'"),
+        ({"BlkioDeviceReadBps": ["/dev/sda:1"]}, "should be a list of objects with 'Path' and 'Rate'"),
+        ({"DeviceRequests": ["gpu"]}, "'DeviceRequests' should be a list of objects"),
         ({"SecurityOpt": ["nosuch=1"]}, 'invalid --security-opt 1: "nosuch=1"'),
         ({"SecurityOpt": ["seccomp=unconfined", "label"]}, 'invalid --security-opt 2: "label"'),
         ({"SecurityOpt": ["no-new-privileges=perhaps"]}, "true or false"),
@@ -55,10 +66,24 @@ def test_what_means_nothing_or_is_not_there_is_refused_by_name(host: dict[str, A
         {"Sysctls": {"net.ipv4.ip_forward": "1", "kernel.shmmax": "1", "fs.mqueue.msg_max": "9"}},
         {"Tmpfs": {"/x": "size=64m,mode=1777,uid=3,noexec,ro,nr_inodes=1k", "/y": "", "/z": "size=50%"}},
         {"Memory": 64 << 20},
+        {"CgroupParent": "/a/../b", "CpuRealtimePeriod": 100, "CpuRealtimeRuntime": 100},
+        {"BlkioDeviceReadBps": [{"Path": "/dev/sda", "Rate": 0}], "DeviceRequests": [{"Count": -1}]},
     ],
 )
 def test_what_is_in_order_passes(host: dict[str, Any]) -> None:
     check(host=host)
+
+
+def test_storage_options_are_refused_as_docker_s_driver_refuses_them() -> None:
+    for options, said in (
+        ({"size": "1G"}, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"),
+        ({"Size": "nonsense"}, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"),
+        ({"foo": "bar"}, "Unknown option foo"),
+    ):
+        with pytest.raises(KernelkitError) as refused:
+            checks.storage({"StorageOpt": options})
+        assert (str(refused.value), refused.value.status) == (said, 500)
+    checks.storage({})
 
 
 def test_swap_is_as_much_as_memory_unless_said_otherwise() -> None:

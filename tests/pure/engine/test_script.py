@@ -11,7 +11,7 @@ from kernelkit.kernel.hostname import SetHostname
 from kernelkit.kernel.ip import AddVeth, SetLinkUp
 from kernelkit.kernel.keyctl import JoinSessionKeyring
 from kernelkit.kernel.mount import PivotRoot, Unmount
-from kernelkit.kernel.process import Clone, Exec, Fork
+from kernelkit.kernel.process import Clone, Exec, Fork, OpenTerminal
 from kernelkit.kernel.setpriv import DropBounding, SetGroup, SetGroups, SetUser
 from kernelkit.kernel.unshare import Unshare
 from kernelkit.trace import Operation, Stage, Step, number
@@ -70,6 +70,19 @@ def test_the_new_root_is_the_helper_s_business() -> None:
         "sh -c 'cd /r && pivot_root . .'",
         "umount -l .",
     ]
+
+
+def test_a_terminal_is_shown_as_the_console() -> None:
+    terminal = OpenTerminal("/dev/pts", "/dev/console", 3)
+    text = script(steps(*ENTER, terminal, PROGRAM))
+    (line,) = (line for line in lines(text, 0) if "/dev/console" in line)
+
+    assert line == (
+        '[ -z "$terminal" ] || nsenter --target "$pid" --mount '
+        'sh -c \': > /r/dev/console && mount --bind "$1" /r/dev/console\' sh "$terminal"'
+    )
+    assert lines(text, 0).index(line) < next(i for i, x in enumerate(lines(text, 0)) if "pivot_root" in x)
+    subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 
 
 def test_rights_are_given_up_in_one_line_and_the_program_comes_last() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kernelkit.kernel.hierarchies import Layout
+from pathlib import Path
+
+from kernelkit.kernel.hierarchies import Hierarchy, Layout
 
 V1_MOUNTS = """\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -79,3 +81,14 @@ def test_the_first_of_several_mounts_counts() -> None:
 
 def test_a_machine_without_cgroups_has_none() -> None:
     assert Layout.parse("23 1 8:1 / / rw - ext4 /dev/sda rw\n", "").mode == "none"
+
+
+def test_what_a_cgroup_offers_is_told_by_its_files(tmp_path: Path) -> None:
+    layout = Layout((Hierarchy(("io",), str(tmp_path), str(tmp_path), version=2),))
+    (tmp_path / "box").mkdir()
+    assert not layout.has("box", "blkio", "io.bfq.weight")
+    assert not layout.knowing("box").bfq
+    (tmp_path / "box" / "io.bfq.weight").touch()
+    assert layout.has("box", "blkio", "io.bfq.weight")
+    assert layout.knowing("box").bfq
+    assert not layout.has("box", "memory", "io.bfq.weight"), "no such controller"

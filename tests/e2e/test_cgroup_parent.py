@@ -1,0 +1,100 @@
+"""`--cgroup-parent`: below which cgroup a container's own is, and whose that one is."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cgroups import Cgroups
+from tests.conftest import Kernelkit
+from tests.patience import wait_until
+
+HOSTS = ("practice", "real")
+
+
+@pytest.fixture
+def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
+    yield shared_kk
+    if names := shared_kk("ps", "-aq").stdout.split():
+        shared_kk("rm", "-f", "-v", *names)
+
+
+def found(kk: Kernelkit, name: str) -> list[str]:
+    """The directories of cgroups of that name on the host."""
+    return kk("shell", "find", "/sys/fs/cgroup", "-type", "d", "-name", name).stdout.splitlines()
+
+
+def run(kk: Kernelkit, name: str, parent: str, *options: str) -> str:
+    words = ("run", "-d", "--name", name, "--cgroup-parent", parent, *options, "busybox", "sleep", "1000")
+    return kk(*words).stdout.strip()
+
+
+@pytest.mark.parametrize("client", ["kernelkit", "docker"])
+def test_a_parent_is_made_and_goes_with_the_last_container_in_it(kk: Kernelkit, client: str) -> None:
+    word = kk if client == "kernelkit" else kk.docker
+    options = ("run", "-d", "--cgroup-parent", "/outer-kk/inner-kk", "--name")
+    first = word(*options, "one", "--cpuset-cpus", "0", "busybox", "sleep", "1000").stdout.strip()
+    second = word(*options, "two", "busybox", "sleep", "1000").stdout.strip()
+    limits = Cgroups(kk, "one")
+    for controller in ("memory", "pids", "cpuset", "freezer"):
+        assert limits.path(controller).endswith(f"/outer-kk/inner-kk/{first}")
+    assert limits.read("cpuset", "cpuset.cpus", "cpuset.cpus") == "0"
+    assert kk("inspect", "-f", "{{.HostConfig.CgroupParent}}", "one").stdout == "/outer-kk/inner-kk\n"
+    assert word("exec", "one", "echo", "inside").stdout == "inside\n"
+    assert word("top", "one").stdout.splitlines()[1:]
+    word("rm", "-f", "one")
+    assert not found(kk, first)
+    assert [place for place in found(kk, second) if "/outer-kk/inner-kk/" in place]
+    word("rm", "-f", "two")
+    assert (found(kk, "inner-kk"), found(kk, "outer-kk")) == ([], [])
+
+
+def test_a_parent_s_limits_hold_and_it_stays_when_it_is_not_ours(kk: Kernelkit) -> None:
+    kk("up")
+    script = (
+        "if [ -d /sys/fs/cgroup/memory ]; then cd /sys/fs/cgroup/memory && mkdir theirs-kk && "
+        "echo 64m >theirs-kk/memory.limit_in_bytes; else cd /sys/fs/cgroup && mkdir theirs-kk; fi; pwd"
+    )
+    top = kk("shell", "sh", "-c", script).stdout.strip()
+    try:
+        run(kk, "guest", "theirs-kk")
+        if top.endswith("memory"):
+            said = kk("exec", "guest", "cat", "/sys/fs/cgroup/memory/memory.stat").stdout
+            assert f"hierarchical_memory_limit {64 << 20}" in said.splitlines()
+        kk("rm", "-f", "guest")
+        assert found(kk, "theirs-kk") == [f"{top}/theirs-kk"], "what we have made beside it has gone"
+    finally:
+        kk("shell", "rmdir", f"{top}/theirs-kk")
+
+
+def test_nothing_leads_out_of_the_host_s_own_cgroup(kk: Kernelkit) -> None:
+    identity = run(kk, "away", "../../beside-kk")
+    assert Cgroups(kk, "away").path("memory").endswith(f"/beside-kk/{identity}")
+    assert "/.." not in Cgroups(kk, "away").path("memory")
+    kk("rm", "-f", "away")
+    assert found(kk, "beside-kk") == []
+    run(kk, "top", "/")
+    kk("rm", "-f", "top")
+
+
+def test_a_parent_that_the_kernel_refuses_is_said_and_nothing_is_left(kk: Kernelkit) -> None:
+    refused = kk("run", "--rm", "--cgroup-parent", "/fine-kk/a\nb", "busybox", "true", check=False)
+    assert refused.returncode == 125
+    assert "Invalid argument" in refused.stderr
+    assert found(kk, "fine-kk") == []
+
+
+def test_an_engine_that_was_killed_knows_what_it_had_made(kk: Kernelkit) -> None:
+    run(kk, "lasting", "/kept-kk")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and b"kernelkit.server.daemon" in (entry / "cmdline").read_bytes():
+            variables = (entry / "environ").read_bytes().split(b"\0")
+            if f"KERNELKIT_HOME={kk.home}".encode() in variables:
+                os.kill(int(entry.name), signal.SIGKILL)
+    wait_until(lambda: kk("ps", "-q", check=False).stdout != "")
+    kk("rm", "-f", "lasting")
+    assert found(kk, "kept-kk") == []

@@ -1,0 +1,94 @@
+"""What cannot be done is said in Docker's words, with its exit code; compared with Docker 20.10 on such a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import Kernelkit
+
+Client = Callable[..., Any]
+
+RANGE = "uids and gids must be in range 0-2147483647"
+QUOTA = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+
+
+@pytest.fixture
+def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
+    yield shared_kk
+    if names := shared_kk("ps", "-aq").stdout.split():
+        shared_kk("rm", "-f", "-v", *names)
+
+
+@pytest.fixture(params=["kernelkit", "docker"])
+def client(kk: Kernelkit, request: pytest.FixtureRequest) -> Client:
+    """One of the two clients."""
+    return kk if request.param == "kernelkit" else kk.docker
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-u", "99999999999"], RANGE),
+        (["-u", "2147483648"], RANGE),
+        (["-u", "-1"], RANGE),
+        (["-u", "0:99999999999"], RANGE),
+        (["--group-add", "99999999999"], RANGE),
+        (["-u", "nosuch"], "unable to find user nosuch: no matching entries in passwd file"),
+        (["-u", "0:nosuch"], "unable to find group nosuch: no matching entries in group file"),
+        (["-w", "rel"], "the working directory 'rel' is invalid, it needs to be an absolute path"),
+        (["-w", "/bin/busybox"], "Cannot mkdir: /bin/busybox is not a directory"),
+        (["--storage-opt", "size=1G"], QUOTA),
+        (["--storage-opt", "foo=bar"], "Unknown option foo"),
+        (["--gpus", "all"], 'could not select device driver "" with capabilities: [[gpu]]'),
+        (["--gpus", "device=0,driver=nvidia"], 'could not select device driver "nvidia" with capabilities: [[gpu]]'),
+        (["--device", "vendor.com/class=name"], 'could not select device driver "cdi" with capabilities: []'),
+    ],
+)
+def test_run(client: Client, kk: Kernelkit, options: list[str], said: str) -> None:
+    refused = client("run", "--rm", *options, "busybox", "true", check=False)
+    assert refused.returncode == 125
+    assert refused.stderr.splitlines()[0].endswith(f": Error response from daemon: {said}")
+    assert kk("ps", "-aq").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["-w", "/nope"],
+            "OCI runtime exec failed: exec failed: unable to start container process: "
+            'chdir to cwd ("/nope") set in config.json failed: no such file or directory: unknown',
+        ),
+        (
+            ["-w", "/bin/busybox"],
+            "OCI runtime exec failed: exec failed: unable to start container process: "
+            'chdir to cwd ("/bin/busybox") set in config.json failed: not a directory: unknown',
+        ),
+        (["-w", "rel"], "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown"),
+        (["-u", "nosuch"], "unable to find user nosuch: no matching entries in passwd file"),
+        (["-u", "99999999999"], RANGE),
+    ],
+)
+def test_exec(client: Client, kk: Kernelkit, options: list[str], said: str) -> None:
+    kk("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+    refused = client("exec", *options, "box", "true", check=False)
+    assert (refused.returncode, (refused.stdout + refused.stderr).strip()) == (126, said)
+    assert kk("exec", "box", "echo", "on").stdout == "on\n"
+
+
+def test_a_container_without_its_driver_stays_created(client: Client, kk: Kernelkit) -> None:
+    refused = client("run", "--name", "gpu", "--gpus", "all", "busybox", "true", check=False)
+    assert refused.returncode == 125
+    found = json.loads(kk("inspect", "gpu").stdout)[0]
+    state = found["State"]
+    assert (state["Status"], state["ExitCode"]) == ("created", 128)
+    assert state["Error"] == 'could not select device driver "" with capabilities: [[gpu]]'
+    assert found["HostConfig"]["DeviceRequests"] == [
+        {"Driver": "", "Count": -1, "DeviceIDs": None, "Capabilities": [["gpu"]], "Options": {}}
+    ]
+    again = client("start", "gpu", check=False)
+    assert (again.returncode, "could not select device driver" in again.stderr) == (1, True)

@@ -20,12 +20,25 @@ from typing import Any
 
 from kernelkit.container import plan, seccomp_profile, spec
 from kernelkit.container.overlay import Stack
-from kernelkit.engine import endpoints, facts, finish, health, logopts, omit, volumes
+from kernelkit.engine import (
+    beside,
+    endpoints,
+    facts,
+    finish,
+    health,
+    initlayer,
+    logopts,
+    omit,
+    parents,
+    refusal,
+    volumes,
+)
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.engine.records import Record
 from kernelkit.errors import Conflict, NotModified, OperationFailed
 from kernelkit.host.channel import Failed, Job, Signal, Started, pack
+from kernelkit.kernel.files import ChangeDirectory
 from kernelkit.trace import Ledger, Operation, Stage, Step, Trace, explain
 
 Gate = Callable[[int], bool]
@@ -124,7 +137,7 @@ def _inputs(engine: Engine, container: Container) -> plan.Inputs:
     etc = held.etc
     return plan.Inputs(
         spec=specification,
-        stack=Stack(tuple(map(os.fspath, image.layers)), os.fspath(folder)),
+        stack=Stack(initlayer.sheets(engine, image), os.fspath(folder)),
         layout=engine.layout,
         bounding=engine.bounding,
         seccomp=filtered,
@@ -132,10 +145,12 @@ def _inputs(engine: Engine, container: Container) -> plan.Inputs:
         files=_files(specification),
         endpoints=held.endpoints,
         publications=engine.uplink.inner(held.publications),
+        beside=beside.operations(engine, container),
         stdin=bool(config.get("OpenStdin")),
         window=_window(host),
         init=bool(host.get("Init")),
     )
+        parents=parents.note(engine, container),
 
 
 def _perform(
@@ -220,8 +235,14 @@ def _job(
 
 
 def _files(specification: Json) -> frozenset[str]:
-    binds = (mount for mount in specification["mounts"] if mount["type"] == "bind")
-    return frozenset(mount["destination"] for mount in binds if not os.path.isdir(mount["source"]))
+    return frozenset(mount["destination"] for mount in specification["mounts"] if _is_file(mount))
+
+
+def _is_file(mount: Json) -> bool:
+    if "file" in mount:
+        return bool(mount["file"])
+    source = mount["source"] if "subpath" not in mount else f"{mount['source']}/{mount['subpath']}"
+    return mount["type"] == "bind" and not os.path.isdir(source)
 
 
 def _window(host: Json) -> tuple[int, int]:
@@ -238,6 +259,8 @@ def _explain(container: Container, steps: Sequence[Step], failed: Failed) -> Ope
     missing = f"left out: {omit.summary(gone)}" if gone else ""
     task = "failed to create task for container: failed to create shim task: OCI runtime create failed"
     if step and type(step.operation).__name__ == "Exec":
+    if step and (explained := beside.refused(step.operation, failed.errno)):
+        return explained
         found = "executable file not found in $PATH" if "/" not in program else f"stat {program}: {failed.error}"
         if failed.errno == 2:
             found = found if "/" not in program else f"stat {program}: no such file or directory"
@@ -249,6 +272,9 @@ def _explain(container: Container, steps: Sequence[Step], failed: Failed) -> Ope
         return OperationFailed(said, missing, code)
     said = f"step {failed.seq} ({step.stage}): {step.operation.shell()}" if step else "the shim"
     return OperationFailed(f"{task}: {said}: {failed.error}: unknown", missing)
+    if step and isinstance(step.operation, ChangeDirectory) and step.stage == "exec":
+        why = refusal.chdir(step.operation.path, failed.errno)
+        return OperationFailed(f"{task}: unable to start container process: {why}: unknown", missing)
 
 
 def _lower(text: str) -> str:

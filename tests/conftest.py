@@ -17,7 +17,7 @@ import pexpect
 import pytest
 
 from tests.machine import Machine, short_folder
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_until
 from tests.registry import Registry
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +99,17 @@ class Kernelkit:
         if self.machine:
             command = ["nsenter", f"--target={self.machine.init}", "--all", f"--wdns={ROOT}", "--", *command]
         return pexpect.spawn(command[0], command[1:], env=env, encoding="utf-8", timeout=PATIENCE, dimensions=size)
+
+    def empty(self) -> None:
+        """Remove all containers, with their volumes that have no names; some may be going away by themselves."""
+
+        def is_empty() -> bool:
+            names = self("ps", "-aq").stdout.split()
+            if names:
+                self("rm", "-f", "-v", *names, check=False)
+            return not names
+
+        wait_until(is_empty)
 
     def remove(self) -> None:
         """Take the practice host down and the home away, unless something is still mounted in it."""

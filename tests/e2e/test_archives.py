@@ -24,8 +24,7 @@ FOREVER = ("sleep", "1000000")
 def kk_(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     """The shared one, without this test's containers, images and volumes afterwards."""
     yield shared_kk
-    for container in shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-fv", container)
+    shared_kk.empty()
     shared_kk.docker("volume", "prune", "-f", "--filter", "all=1", check=False)
     for name in shared_kk.docker("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout.splitlines():
         if not name.startswith("busybox:latest"):

@@ -22,8 +22,7 @@ KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    for name in shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", name)
+    shared_kk.empty()
 
 
 def terminal(kk: Kernelkit, *words: str, columns: int = 132) -> pexpect.spawn[str]:

@@ -22,8 +22,7 @@ STAGES = ["create", "filesystem", "rw-layer", "interface", "ip", "nat", "exec"]
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    for name in shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", name)
+    shared_kk.empty()
 
 
 def terminal(kk: Kernelkit, *words: str) -> pexpect.spawn[str]:

@@ -14,8 +14,7 @@ from tests.conftest import Kernelkit
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", "-v", *names)
+    shared_kk.empty()
     others = [tag for tag in tags(shared_kk) if tag != "busybox:latest"]
     if others:
         shared_kk.docker("rmi", "-f", *others)

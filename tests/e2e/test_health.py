@@ -20,8 +20,7 @@ EVERY = ["--health-interval", "100ms", "--health-retries", "2"]
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", "-v", *names)
+    shared_kk.empty()
 
 
 def health(kk: Kernelkit, name: str) -> dict[str, Any]:

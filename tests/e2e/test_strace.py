@@ -38,8 +38,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", "-v", *names)
+    shared_kk.empty()
 
 
 def engine_of(kk: Kernelkit) -> int:

@@ -25,8 +25,7 @@ KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", "-v", *names)
+    shared_kk.empty()
 
 
 def state(kk: Kernelkit, name: str) -> dict[str, Any]:
@@ -37,6 +36,11 @@ def state(kk: Kernelkit, name: str) -> dict[str, Any]:
 def spawn(kk: Kernelkit, *words: str) -> pexpect.spawn:
     """A kernelkit command with a terminal of its own, as a person would have."""
     return kk.terminal([KERNELKIT, *words])
+
+
+def await_raw(child: pexpect.spawn) -> None:
+    """Wait until keys go to the command as they are: before, ctrl-Q and ctrl-C are the terminal's own, termios(3)."""
+    wait_until(lambda: not modes(child)[3] & (termios.ICANON | termios.ISIG))
 
 
 def end(child: pexpect.spawn) -> int | None:
@@ -148,6 +152,7 @@ def test_ctrl_p_ctrl_q_leaves_it_running_and_attach_comes_back(kk: Kernelkit) ->
     assert end(child) == 0
     assert state(kk, "dk")["Running"]
     child = spawn(kk, "attach", "dk")
+    await_raw(child)
     child.send("\recho again\r")
     child.expect("again\r\nagain\r\n")
     child.send("echo x\x10x\r")  # ctrl-p is held until the next key
@@ -156,10 +161,12 @@ def test_ctrl_p_ctrl_q_leaves_it_running_and_attach_comes_back(kk: Kernelkit) ->
     child.expect("read escape sequence")
     assert end(child) == 1
     child = spawn(kk, "attach", "--detach-keys", "ctrl-a,d", "dk")
+    await_raw(child)
     child.send("\x01d")
     child.expect("read escape sequence")
     assert end(child) == 1
     child = spawn(kk, "attach", "dk")
+    await_raw(child)
     child.send("\x03exit 5\r")
     assert end(child) == 5
     assert state(kk, "dk")["ExitCode"] == 5
@@ -168,12 +175,14 @@ def test_ctrl_p_ctrl_q_leaves_it_running_and_attach_comes_back(kk: Kernelkit) ->
 def test_other_keys_detach_and_then_the_usual_ones_do_not(kk: Kernelkit) -> None:
     child = spawn(kk, "run", "-it", "--name", "other", "--detach-keys", "ctrl-a,x", "busybox", "cat")
     wait_until(lambda: kk("ps", "-q").stdout)
+    await_raw(child)
     child.send("\x10\x11usual\r")
     child.expect("usual\r\n")
     child.send("\x01x")
     assert end(child) == 0
     assert state(kk, "other")["Running"]
     child = spawn(kk, "start", "-ai", "other")
+    await_raw(child)
     child.send("\x10\x11")
     assert end(child) == 0, "as Docker's start has it"
     refused = kk("run", "--rm", "-it", "--detach-keys", "bogus", "busybox", check=False)

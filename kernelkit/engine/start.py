@@ -143,14 +143,14 @@ def _inputs(engine: Engine, container: Container) -> plan.Inputs:
         seccomp=filtered,
         etc={f"{folder}/{name}": text for name, text in etc.items()},
         files=_files(specification),
+        beside=beside.operations(engine, container),
         endpoints=held.endpoints,
         publications=engine.uplink.inner(held.publications),
-        beside=beside.operations(engine, container),
         stdin=bool(config.get("OpenStdin")),
         window=_window(host),
+        parents=parents.note(engine, container),
         init=bool(host.get("Init")),
     )
-        parents=parents.note(engine, container),
 
 
 def _perform(
@@ -257,10 +257,10 @@ def _explain(container: Container, steps: Sequence[Step], failed: Failed) -> Ope
     program = words[0] if words else ""
     gone = [step for step in steps if step.error == omit.LEFT_OUT]
     missing = f"left out: {omit.summary(gone)}" if gone else ""
-    task = "failed to create task for container: failed to create shim task: OCI runtime create failed"
-    if step and type(step.operation).__name__ == "Exec":
     if step and (explained := beside.refused(step.operation, failed.errno)):
         return explained
+    task = "failed to create task for container: failed to create shim task: OCI runtime create failed"
+    if step and type(step.operation).__name__ == "Exec":
         found = "executable file not found in $PATH" if "/" not in program else f"stat {program}: {failed.error}"
         if failed.errno == 2:
             found = found if "/" not in program else f"stat {program}: no such file or directory"
@@ -270,11 +270,11 @@ def _explain(container: Container, steps: Sequence[Step], failed: Failed) -> Ope
         name = json.dumps(program)
         said = f"{task}: unable to start container process: exec: {name}: {found}: unknown"
         return OperationFailed(said, missing, code)
-    said = f"step {failed.seq} ({step.stage}): {step.operation.shell()}" if step else "the shim"
-    return OperationFailed(f"{task}: {said}: {failed.error}: unknown", missing)
     if step and isinstance(step.operation, ChangeDirectory) and step.stage == "exec":
         why = refusal.chdir(step.operation.path, failed.errno)
         return OperationFailed(f"{task}: unable to start container process: {why}: unknown", missing)
+    said = f"step {failed.seq} ({step.stage}): {step.operation.shell()}" if step else "the shim"
+    return OperationFailed(f"{task}: {said}: {failed.error}: unknown", missing)
 
 
 def _lower(text: str) -> str:

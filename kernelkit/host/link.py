@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -91,8 +92,10 @@ class Link:
             parting.wait(PARTING)
         clients = list(attached)
         ready = self._prepared_for(job, gate)
-        if ready and self._employ(ready, container, memory, steps, clients):
+        if ready and self._employ(ready, steps, memory):
             channel = ready.channel
+            if not self._hand_over(ready, container, memory, steps, clients):
+                return Failed(job.fork_seq, 0, "the shim died")
             meanwhile()
             if ready.child and _becomes_program(ready.child):
                 self._keep(container, channel)
@@ -193,16 +196,32 @@ class Link:
         prepared.close()
         return None
 
-    def _employ(
-        self, ready: Prepared, container: str, memory: int, steps: int, clients: list[tuple[int, Attach]]
-    ) -> bool:
-        """Give the shim that is ready its job; False when it has died meanwhile."""
+    def _employ(self, ready: Prepared, steps: int, memory: int) -> bool:
+        """Give the child that is ready its job; False when it has left meanwhile, and nothing was done.
+
+        It is the one who decides, for it leaves by itself when the host's mounts change, and never with a job.
+        """
         try:
-            _introduce(ready.channel, clients)
-            ready.channel.send(Take(steps, self.address(container)), memory)
             if ready.child:
                 employ(ready.child, steps, memory)
         except OSError:
+            ready.close()
+            return False
+        return True
+
+    def _hand_over(
+        self, ready: Prepared, container: str, memory: int, steps: int, clients: list[tuple[int, Attach]]
+    ) -> bool:
+        """Tell the shim of its child's job; False when it was killed, and so is the child now."""
+        try:
+            _introduce(ready.channel, clients)
+            ready.channel.send(Take(steps, self.address(container)), memory)
+        except OSError:
+            if ready.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(ready.pid, signal.SIGKILL)
+            for descriptor, _ in clients:
+                os.close(descriptor)
             ready.close()
             return False
         return True
@@ -251,9 +270,13 @@ class Link:
 
 
 def _becomes_program(child: socket.socket) -> bool:
-    """Wait for the end of a child's socket, which closes when it executes its program; False when it says something."""
-    with child:
+    """Wait for the end of a child's socket, which closes when it executes its program; False when it says something.
+
+    It ends as well when the child is killed: its shim will tell.
+    """
+    with child, contextlib.suppress(ConnectionResetError):
         return not child.recv(1)
+    return True
 
 
 def _introduce(channel: Channel, clients: list[tuple[int, Attach]]) -> None:

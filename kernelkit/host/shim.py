@@ -56,6 +56,7 @@ from kernelkit.host.streams import Loop, Streams
 from kernelkit.kernel.netlink import HOST_NETFILTER, HOST_ROUTE, NETLINK_ROUTE
 from kernelkit.trace import Ledger, Operation, explain
 
+LEFT = b"-"  # what a child says that leaves without having had a job
 SYNC = 3  # where a child finds the socket to its shim
 STDIN, STDOUT, STDERR = 4, 5, 6  # and the ends of its pipes
 
@@ -132,8 +133,9 @@ class Shim:
         ahead = Ledger(mmap(-1, Ledger.size(2)))
         ahead.note(1, forked_at, time.time() - forked_at)
         # Before the child inherits them; two, for each tells only once.
-        mounts, told = (os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC) for _ in range(2))
-        child = self._bear(wish.clone, ahead, 2, host_sockets=True, early=True) if wish.clone else None
+        mounts, told = (_move_up(os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)) for _ in range(2))
+        child = self._bear(wish.clone, ahead, 2, host_sockets=True, mounts=mounts) if wish.clone else None
+        os.close(mounts)
         if child:
             # Or the kernel would unmount everything before it says that the program has ended.
             self._mounts = os.open(f"/proc/{child.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -142,8 +144,7 @@ class Shim:
         else:
             self._send(Ready(0), told)
         os.close(told)
-        waiting = self._wait_beside(child, mounts)
-        os.close(mounts)
+        waiting = self._await_take(child)
         if waiting is None:
             if child:
                 with contextlib.suppress(ProcessLookupError):
@@ -159,25 +160,27 @@ class Shim:
             ledger.note(job.clone_seq, *ahead.read(2)[:2])
         return self._run(take, job, ledger, memory_fd, waiting, child)
 
-    def _wait_beside(self, child: Child | None, mounts: int) -> Waiting | None:
-        """What the engine says, up to a job; None when it is gone, or the child is, or of no use any more."""
+    def _await_take(self, child: Child | None) -> Waiting | None:
+        """What the engine says, up to a job; None when it is gone, or does without us, or the child has left."""
         assert self._channel
         poll = select.poll()
         poll.register(self._channel.fileno(), select.POLLIN)
         if child:
-            poll.register(mounts, select.POLLPRI)
-            poll.register(child.pidfd, select.POLLIN)
+            poll.register(child.sync.fileno(), select.POLLIN)
         waiting: Waiting = []
         while True:
-            # What the engine says comes first: a child that has a job may have done it before we hear of it.
-            if self._channel.fileno() not in [fd for fd, _ in poll.poll()]:
-                return None
-            received = self._channel.receive()
-            if received is None:
-                return None
-            waiting.append(received)
-            if isinstance(received[0], Take):
-                return waiting
+            for fd, _ in poll.poll():
+                if fd == self._channel.fileno():
+                    received = self._channel.receive()
+                    if received is None:
+                        return None
+                    waiting.append(received)
+                    if isinstance(received[0], Take):
+                        return waiting
+                elif child:
+                    if child.sync.recv(1, socket.MSG_PEEK) == LEFT:
+                        return None
+                    poll.unregister(fd)  # it has a job, and has done it before we hear of it
 
     def _take_waiting(self) -> Waiting:
         """Clients who attached before the start have been waiting in the channel."""
@@ -197,6 +200,7 @@ class Shim:
         child: Child | None = None,
         gate: Gate | None = None,
     ) -> bool:
+        assert self._channel
         self._address = wish.address
         streams = Streams(self._loop, Log(job.log) if job.log else None, stdin_once=job.stdin_once)
         for message, descriptors in waiting:
@@ -207,7 +211,8 @@ class Shim:
         process = self._launch(job, ledger, wish.steps, memory, streams, child, gate)
         os.close(memory)
         if isinstance(process, Failed):
-            self._send(process)
+            with contextlib.suppress(OSError):  # an engine that has died meanwhile will not be told by us
+                self._channel.send(process)
             return False
         self._main = process
         if not child:
@@ -262,9 +267,12 @@ class Shim:
         *,
         host_sockets: bool,
         gate: Gate | None = None,
-        early: bool = False,
+        mounts: int = -1,
     ) -> Child:
-        """Make a child that waits for its job, and when that is `early` rehearses; in the child this never returns."""
+        """Make a child that waits for its job; in the child this never returns.
+
+        One that is made before there is a job rehearses, and leaves when its `mounts` are no more what they were.
+        """
         sync, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         giver, taker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
@@ -280,7 +288,7 @@ class Shim:
                     self._channel.close()  # or the engine would not see the shim's end
                 sync.close()
                 giver.close()
-                _become(taker, (theirs.detach(), read_in, write_out, write_err, *sockets), gate, early=early)
+                _become(taker, (theirs.detach(), read_in, write_out, write_err, *sockets), gate, mounts)
             if around[1]:
                 ledger.perform([around[1]], seq + 1)
         except BaseException:
@@ -450,7 +458,7 @@ def _move_up(fd: int) -> int:
     return moved
 
 
-def _become(taker: socket.socket, descriptors: Sequence[int], gate: Gate | None, *, early: bool) -> None:
+def _become(taker: socket.socket, descriptors: Sequence[int], gate: Gate | None, mounts: int) -> None:
     """The child: wait for the job and perform it. The last operation is the exec; who comes back from here has failed.
 
     The descriptors are those for SYNC, STDIN, STDOUT, STDERR, and HOST_ROUTE and HOST_NETFILTER if they are needed.
@@ -462,10 +470,13 @@ def _become(taker: socket.socket, descriptors: Sequence[int], gate: Gate | None,
         for number, moved in [(number, _move_up(fd)) for number, fd in zip(numbers, descriptors, strict=False)]:
             os.dup2(moved, number, inheritable=False)
             os.close(moved)  # or we would hold a second end, and not see the others' end
-        if early:
+        if mounts >= 0:
             rehearse("host")
+            _wait_while_unchanged(taker, mounts)
         employment = await_employment(taker)
         if not employment:
+            with contextlib.suppress(OSError):
+                os.write(SYNC, LEFT)
             os._exit(0)
         steps, memory_fd = employment
         memory = mmap(memory_fd, 0)
@@ -486,6 +497,18 @@ def _become(taker: socket.socket, descriptors: Sequence[int], gate: Gate | None,
             taker.send(b"f")
     finally:
         os._exit(127)
+
+
+def _wait_while_unchanged(taker: socket.socket, mounts: int) -> None:
+    """Wait for a job; when the mounts change, see to it that none will come: a copy of old mounts is of no use.
+
+    From then on whoever offers one is refused it (shutdown(2)), and one that has come before will still be read.
+    """
+    poll = select.poll()
+    poll.register(taker, select.POLLIN)
+    poll.register(mounts, select.POLLPRI)
+    if taker.fileno() not in [fd for fd, _ in poll.poll()]:
+        taker.shutdown(socket.SHUT_RD)
 
 
 def _listen_to_child(sync: socket.socket, streams: Streams) -> Failed | None:

@@ -1,0 +1,118 @@
+"""A shim that was made ahead is given a job, or another one is forked, whatever happens just before."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.machine import Machine
+
+CHECKOUT = str(Path(__file__).parents[3])
+
+# An init, whose engine is the script below.
+INIT = """
+import fcntl, os, sys
+from kernelkit.host.channel import PROMISED
+from kernelkit.host.init import Init
+from kernelkit.kernel.process import BecomeSubreaper
+from kernelkit.trace import Trace
+
+null = fcntl.fcntl(os.open("/dev/null", os.O_RDWR), fcntl.F_DUPFD_CLOEXEC, PROMISED)
+for number in range(3, PROMISED):
+    os.dup2(null, number, inheritable=False)
+Trace().perform("boot", BecomeSubreaper())
+Init([sys.executable, "-P", "-c", *sys.argv[1:]], end_all=True).run()
+"""
+
+# Starts a program that says what it can see and leaves with 7, while something happens after the check.
+ENGINE = """
+import os, queue, random, signal, socket, sys, tempfile, time, traceback
+from kernelkit.host import link as module
+from kernelkit.host.channel import ENGINE, Attach, Channel, Failed, Job, pack
+from kernelkit.host.link import Link
+from kernelkit.host.shim import STDERR, STDOUT
+from kernelkit.kernel.mount import Mount
+from kernelkit.kernel.process import Clone, ConnectStdio, Exec
+from kernelkit.trace import Ledger, Trace
+
+folder = tempfile.mkdtemp()
+clone = Clone(("mount", "uts", "ipc"))
+job = Job(exec_seq=4, clone=clone, clone_seq=2, fork_seq=1)
+program = Exec(("/bin/sh", "-c", "echo hello; exit 7"), ("PATH=/bin",))
+stdio = ConnectStdio(-1, STDOUT, STDERR)
+heard = queue.SimpleQueue()
+link = Link(Channel(socket.socket(fileno=ENGINE)), folder, lambda container, message: heard.put(message))
+link.prepare(clone)
+
+def children(pid):
+    return open(f"/proc/{pid}/task/{pid}/children").read().split()
+
+check = module._unchanged
+happened = []
+ROUNDS = 40
+
+def check_and_then(mounts):
+    unchanged = check(mounts)
+    forks = {int(pid): children(int(pid)) for pid in children(os.getppid())}
+    shim, (child,) = next((int(pid), found) for pid, found in forks.items() if found)
+    if sys.argv[1] == "mounts":
+        Trace().perform("test", Mount("tmpfs", "late", folder))
+    elif sys.argv[1] == "child":
+        os.kill(int(child), signal.SIGKILL)
+    elif sys.argv[1] == "shim":
+        os.kill(shim, signal.SIGKILL)
+    happened.append(unchanged)
+    time.sleep(random.random() / 2000)
+    return unchanged
+
+module._unchanged = check_and_then
+ends = []
+
+def start():
+    # What it said, and how it ended: with a code, refused, or lost to us.
+    ours, theirs = socket.socketpair()
+    memory = pack(job, [stdio, program], 3, Ledger.size(4))
+    answer = link.start("c" * 64, job, memory, 4, [(theirs.detach(), Attach(framed=False))])
+    os.close(memory)
+    said = b""
+    while data := ours.recv(1000):
+        said += data
+    if isinstance(answer, Failed):
+        return "refused"
+    end = heard.get(timeout=5)
+    link.part("c" * 64)
+    return (said, end.code) if end else "lost"
+
+try:
+    while len(happened) < ROUNDS:
+        ends.append(start())
+        link.prepare_next()
+        time.sleep(random.random() / 20)
+except BaseException:
+    traceback.print_exc()
+print(len(happened), *sorted({repr(end) for end in ends}), sep="\\n", flush=True)
+os._exit(0)
+"""
+
+WELL = repr((b"hello\n", 7))
+KILLED = repr((b"", 137))
+WITHOUT_SHIM = {repr("refused"), repr("lost")}
+
+
+@pytest.mark.parametrize(
+    ("event", "ends"),
+    [("nothing", {WELL}), ("mounts", {WELL}), ("child", {WELL, KILLED}), ("shim", {WELL, *WITHOUT_SHIM})],
+)
+def test_a_start_goes_well_whatever_happens_to_the_shim_that_was_ready(
+    machine: Machine, event: str, ends: set[str]
+) -> None:
+    """Only who kills a child or a shim that has its job already ends that container with it."""
+    env = {**os.environ, "PYTHONPATH": CHECKOUT}
+    ran = machine.run(sys.executable, "-P", "-c", INIT, ENGINE, event, env=env, timeout=60)
+    number, *found = ran.stdout.splitlines()
+    assert (number, ran.stderr) == ("40", "")
+    assert set(found) <= ends
+    assert WELL in found or event == "shim"

@@ -1,27 +1,18 @@
-"""`pull`: from a name to layers that a container can be stacked on.
+"""`pull`: from a name to an image that a container can be stacked on.
 
-    manifest → config → layers, three at a time, each one
-
-        socket → file + sha256 ─┐                              thread 1
-                                └→ inflate + sha256 ─┐         thread 2
-                                                     └→ files  thread 3
-
-A layer's files are written under another name while it is still being downloaded; they get their own only when both
-digests are right.  What is here already, is half here, or is being fetched by somebody else is not fetched again.
+manifest → config → layers that are not here yet (see arrival.py) → the image, under its name and digest
 """
 
 from __future__ import annotations
 
-import errno
-import queue
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from kernelkit.engine.arrival import AT_ONCE, FULL, Arrival, Way, message, short
 from kernelkit.engine.images import not_for
 from kernelkit.engine.servers import ask
 from kernelkit.errors import InvalidRequest, KernelkitError, NotFound, RegistryError
@@ -36,13 +27,9 @@ from kernelkit.image.places import Places
 from kernelkit.image.reference import Reference
 from kernelkit.image.registry import Registry
 from kernelkit.image.store import Removed, Store
-from kernelkit.trace import Operation, Trace
+from kernelkit.trace import Trace
 
 Progress = Callable[[dict[str, Any]], None]
-
-AT_ONCE = 3  # layers, as Docker
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_OFTEN = 0.1  # seconds between two messages about the same layer
 
 
 def pull(
@@ -95,11 +82,8 @@ class Pull:
         self._platform_is_asked = is_asked
         self._credentials = credentials
         self._progress = progress
-        self._trace = trace
+        self._way = Way(trace)
         self._bases = places
-        self._is_over = threading.Event()
-        self._disk_is_full = False
-        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def run(self) -> Image:
         """From the first request to the image."""
@@ -109,7 +93,7 @@ class Pull:
         connection = Connection(frozenset(host for host in hosts if configured.is_insecure(host)))
         try:
             found = self._resolve(bases, connection)
-            self._say(f"Pulling from {_path(self.reference)}", self.reference.digest or self.reference.tag)
+            self._say(f"Pulling from {self.reference.path}", self.reference.digest or self.reference.tag)
             was_here = self._is_here(found)
             image = self._bring(found)
         finally:
@@ -133,9 +117,9 @@ class Pull:
             self.reference,
             bases,
             connection,
-            self._perform,
+            self._way.perform,
             credentials=self._credentials,
-            sleep=self._sleep,
+            sleep=self._way.sleep,
         )
 
     def _ask(self, registry: Registry) -> _Found:
@@ -180,7 +164,7 @@ class Pull:
             except Removed:  # by somebody else, at this very moment: it is fetched again
                 if attempt == 2:
                     raise
-                self._is_over.clear()
+                self._way.renew()
         raise AssertionError("not reached: the last attempt returns or raises")
 
     def _fetch_all(self, found: _Found) -> None:
@@ -193,21 +177,24 @@ class Pull:
         missing = {}
         for diff_id, layer in wanted.items():
             if self.store.layer(diff_id) and self.store.blob_path(layer.digest).exists():
-                self._say("Already exists", _short(layer.digest))
+                self._say("Already exists", short(layer.digest))
             else:
-                self._say("Pulling fs layer", _short(layer.digest), {})
+                self._say("Pulling fs layer", short(layer.digest), {})
                 missing[diff_id] = layer
         for layer in list(missing.values())[AT_ONCE:]:
-            self._say("Waiting", _short(layer.digest), {})
-        self._in_threads([(self._layer, (found.registry, diff_id, layer)) for diff_id, layer in missing.items()])
+            self._say("Waiting", short(layer.digest), {})
+        arrivals = [
+            Arrival(self._way, self.store, found.registry, diff_id, layer) for diff_id, layer in missing.items()
+        ]
+        self._way.go([partial(self._stored, arrival.run) for arrival in arrivals], self._progress)
 
     def _config(self, found: _Found) -> dict[str, Any]:
         config = found.body.config
         if config.size > LARGEST_ANSWER:
             raise RegistryError(f"the config of '{self.reference.familiar()}' has {config.size} bytes")
-        with locked(self.store.lock_path("blob", config.digest), self._check):
+        with locked(self.store.lock_path("blob", config.digest), self._way.check):
             if not self.store.blob_path(config.digest).exists():
-                download = Download(config, self.store.blob_path(config.digest), lambda _: self._check())
+                download = Download(config, self.store.blob_path(config.digest), lambda _: self._way.check())
                 try:
                     found.registry.fetch(download)
                 except WrongContent:
@@ -217,102 +204,9 @@ class Pull:
                     download.close()
         return manifests.read(self.store.read_blob(config.digest))
 
-    def _in_threads(self, tasks: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
-        """Run the tasks, and pass on their messages from this thread; the first error ends them all."""
-        if not tasks:
-            return
-        waiting = queue.SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]]()
-        for each in tasks:
-            waiting.put(each)
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                while not self._is_over.is_set():
-                    task, arguments = waiting.get_nowait()
-                    with self._storing():
-                        task(*arguments)
-            except queue.Empty:
-                pass
-            except BaseException as error:
-                errors.append(error)
-                self._is_over.set()
-            finally:
-                self._messages.put(None)
-
-        workers = [threading.Thread(target=work, name="pull") for _ in tasks[:AT_ONCE]]
-        for worker in workers:
-            worker.start()
-        working = len(workers)
-        while working:
-            message = self._messages.get()
-            if message is None:
-                working -= 1
-            elif not errors:
-                try:
-                    self._progress(message)
-                except BaseException as error:
-                    errors.insert(0, error)
-                    self._is_over.set()
-        for worker in workers:
-            worker.join()
-        if errors:
-            raise errors[0]
-
-    def _layer(self, registry: Registry, diff_id: str, layer: Descriptor) -> None:
-        """Have one layer here, unpacked, and its archive beside it."""
-        layer_lock = locked(self.store.lock_path("layer", diff_id), self._check)
-        blob_lock = locked(self.store.lock_path("blob", layer.digest), self._check)
-        with layer_lock, blob_lock:
-            try:
-                self._download_and_unpack(registry, diff_id, layer)
-            except WrongContent as error:
-                if not error.resumed:
-                    raise
-                # What was here before may have been the wrong part of it: once more, from the beginning.
-                self.store.blob_path(layer.digest).unlink(missing_ok=True)
-                self._download_and_unpack(registry, diff_id, layer)
-        self._tell("Pull complete", _short(layer.digest), {})
-
-    def _download_and_unpack(self, registry: Registry, diff_id: str, layer: Descriptor) -> None:
-        is_unpacked = self.store.layer(diff_id) is not None
-        final = self.store.blob_path(layer.digest)
-        if final.exists():
-            if not is_unpacked:
-                self._unpack(diff_id, layer, None)
-            return
-        meter = _Meter(self, layer)
-        download = Download(layer, final, meter.received)
-        fetching = threading.Thread(target=self._fetch, args=(registry, download, meter), name="download")
-        fetching.start()
-        try:
-            if is_unpacked:
-                for _ in download.pieces():
-                    pass
-            else:
-                self._unpack(diff_id, layer, meter.extracted(download))
-        except BaseException as error:
-            download.fail(error)
-            fetching.join()
-            self._disk_is_full |= isinstance(error, OSError) and error.errno in _FULL
-            if isinstance(error, WrongContent) or self._disk_is_full:
-                download.discard()
-            raise
-        finally:
-            fetching.join()
-            download.close()
-
-    def _fetch(self, registry: Registry, download: Download, meter: _Meter) -> None:
-        """In a thread of its own: whoever takes the pieces hears of a failure."""
-        try:
-            registry.fetch(download)
-            meter.is_downloaded = True
-            self._tell("Download complete", meter.id, {})
-        except BaseException as error:
-            download.fail(error)
-
-    def _unpack(self, diff_id: str, layer: Descriptor, source: Iterator[bytes] | None) -> None:
-        self.store.unpack(diff_id, layer, self._perform, source=source)
+    def _stored(self, arrive: Callable[[], None]) -> None:
+        with self._storing():
+            arrive()
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -322,92 +216,16 @@ class Pull:
         except FileNotFoundError as error:
             raise Removed(f"'{error.filename}' has been removed") from None
         except OSError as error:
-            hint = "free some space there, or set KERNELKIT_HOME to a folder elsewhere" if error.errno in _FULL else ""
+            hint = "free some space there, or set KERNELKIT_HOME to a folder elsewhere" if error.errno in FULL else ""
             what = (error.strerror or str(error)).lower()
-            message = f"cannot keep '{self.reference.familiar()}' in '{self.store.home}': {what}"
-            raise KernelkitError(message, hint) from None
+            said = f"cannot keep '{self.reference.familiar()}' in '{self.store.home}': {what}"
+            raise KernelkitError(said, hint) from None
 
     # --- telling
 
-    def _perform(self, operation: Operation) -> Any:
-        self._check()
-        return self._trace.perform("pull", operation)
-
-    def _check(self) -> None:
-        """Raises when the pull is over, because of an error or because nobody wants it any more."""
-        if self._is_over.is_set():
-            raise Abandoned("the pull was given up")
-
-    def _sleep(self, seconds: float) -> None:
-        self._is_over.wait(seconds)
-        self._check()
-
     def _say(self, status: str, name: str = "", detail: dict[str, int] | None = None) -> None:
         """From the thread that called: a message for the client."""
-        self._progress(_message(status, name, detail))
-
-    def _tell(self, status: str, name: str, detail: dict[str, int]) -> None:
-        """From any thread."""
-        self._messages.put(_message(status, name, detail))
-
-
-class Abandoned(KernelkitError):
-    """The pull ended for another reason while this was going on."""
-
-
-class _Meter:
-    """How far one layer is, told often enough to be watched."""
-
-    def __init__(self, pull: Pull, layer: Descriptor) -> None:
-        self.id = _short(layer.digest)
-        self.is_downloaded = False
-        self._pull = pull
-        self._total = layer.size
-        self._last = 0.0
-
-    def received(self, current: int) -> None:
-        """So many bytes have arrived; raises when they are not wanted any more."""
-        self._pull._check()
-        self._bar("Downloading", current)
-        if current == self._total:
-            self._pull._tell("Verifying Checksum", self.id, {})
-
-    def extracted(self, download: Download) -> Iterator[bytes]:
-        """The pieces of a download, counted as they are taken."""
-        current = 0
-        for piece in download.pieces():
-            self._pull._check()
-            current += len(piece)
-            yield piece
-            # A client has one line for the layer, and extracting follows downloading there.
-            if self.is_downloaded:
-                self._bar("Extracting", current)
-        self._last = 0.0
-        self._bar("Extracting", current)
-
-    def _bar(self, status: str, current: int) -> None:
-        now = time.monotonic()
-        if now - self._last >= _OFTEN:
-            self._last = now
-            self._pull._tell(status, self.id, {"current": current, "total": self._total})
-
-
-def _message(status: str, name: str, detail: dict[str, int] | None) -> dict[str, Any]:
-    message: dict[str, Any] = {"status": status}
-    if detail is not None:
-        message["progressDetail"] = detail
-    if name:
-        message["id"] = name
-    return message
-
-
-def _short(digest: str) -> str:
-    return digest.partition(":")[2][:12]
-
-
-def _path(reference: Reference) -> str:
-    """A repository as Docker's first line names it: without the registry only on Docker Hub."""
-    return reference.path
+        self._progress(message(status, name, detail))
 
 
 def _now() -> str:

@@ -36,8 +36,13 @@ def parse_mount(text: str) -> dict[str, Any]:
             raise ValueError(f"cannot mix '{prefix}-*' options with mount type '{kind}'")
     if kind in options:
         chosen = options[kind]
-        if chosen.pop("_readonly", False) and not mount.get("ReadOnly"):
-            raise ValueError("option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction")
+        for word, key in (("writable", "ReadOnlyNonRecursive"), ("readonly", "ReadOnlyForceRecursive")):
+            missing = [] if mount.get("ReadOnly") else ["readonly"]
+            if word == "readonly" and chosen.get("Propagation") != "rprivate":
+                missing.append("bind-propagation=rprivate")
+            if chosen.get(key) and missing:
+                said = f"option 'bind-recursive={word}' requires '{missing[0]}'"
+                raise ValueError(f"{said} to be specified in conjunction")
         if kind == "volume":
             chosen.setdefault("DriverConfig", {})
         mount[OPTIONS_OF[kind]] = chosen
@@ -114,7 +119,7 @@ def _recursion(value: str) -> dict[str, bool]:
     if value == "writable":
         return {"ReadOnlyNonRecursive": True}
     if value == "readonly":
-        return {"ReadOnlyForceRecursive": True, "_readonly": True}
+        return {"ReadOnlyForceRecursive": True}
     raise ValueError(
         f'invalid value for bind-recursive: {value} (must be "enabled", "disabled", "writable", or "readonly")'
     )

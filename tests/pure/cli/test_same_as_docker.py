@@ -261,6 +261,11 @@ SETTINGS = r"""
 --memory-swappiness 101
 --memory-swap foo
 --mount type=bind,source=/a,target=/b,readonly,bind-propagation=rshared
+--mount type=bind,source=/a,target=/b,readonly,bind-recursive=readonly,bind-propagation=rprivate
+--mount type=bind,source=/a,target=/b,readonly,bind-recursive=readonly
+--mount type=bind,source=/a,target=/b,bind-recursive=readonly
+--mount type=bind,source=/a,target=/b,bind-recursive=writable
+--mount type=bind,source=/a,target=/b,readonly,bind-recursive=writable
 --mount type=bind,src=/a,dst=/b,bind-recursive=disabled
 --mount type=bind,src=/a,dst=/b,bind-recursive=readonly,readonly,bind-propagation=rprivate
 --mount type=bind,src=/a,dst=/b,bind-nonrecursive

@@ -22,7 +22,7 @@ from kernelkit.trace import Ledger, Step, load, save
 
 STARTING = 3  # groups of steps that belong to a start
 LATER = 64  # and those of later verbs that are kept
-REMEMBERED = 32  # records kept in memory, the others are in their files
+REMEMBERED = 8  # records kept in memory, the others are in their files
 BEHIND = 65536  # steps waiting for one listener
 CALM = 0.2  # seconds to wait before writing: a burst of starts goes first
 

@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Be the engine of `KERNELKIT_HOME` until SIGTERM or until its host ends."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
-    open_host_sockets()  # first: their numbers are promised, and must not be anybody else's by then
     # First of all: nothing else may come to lie on their numbers.
     open_host_sockets()
     open_machine_socket()

@@ -6,6 +6,7 @@ openat2(2) with RESOLVE_IN_ROOT does the walk inside the kernel, so nothing can 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -53,27 +54,30 @@ def make_in_root(root: str, path: str, *, directory: bool, links: bool = True) -
     """
     with root_directory(root) as base:
         resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (0 if links else RESOLVE_NO_SYMLINKS)
-        here = os.dup(base)
+        parts = [part for part in path.split("/") if part]
+        here, there = _deepest(base, parts, resolve)
         try:
-            parts = [part for part in path.split("/") if part]
-            walked = ""
-            for i, part in enumerate(parts):
-                walked = f"{walked}/{part}"
+            for i in range(there, len(parts)):
                 last = i == len(parts) - 1
                 try:
-                    there = openat2(base, walked.lstrip("/"), os.O_PATH, 0, resolve)
-                except FileNotFoundError:
-                    try:
-                        _make(part, here, directory=directory or not last)
-                    except FileExistsError:
-                        # A link to what is not there: that is what is to be made, wherever in the root it is.
-                        target = os.path.join(os.path.dirname(walked), os.readlink(part, dir_fd=here))
-                        make_in_root(root, target, directory=directory or not last)
-                    there = openat2(base, walked.lstrip("/"), os.O_PATH, 0, resolve)
+                    _make(parts[i], here, directory=directory or not last)
+                except FileExistsError:
+                    # A link to what is not there: that is what is to be made, wherever in the root it is.
+                    target = os.path.join("/".join(parts[:i]), os.readlink(parts[i], dir_fd=here))
+                    make_in_root(root, target, directory=directory or not last)
+                beyond = openat2(base, "/".join(parts[: i + 1]), os.O_PATH, 0, resolve)
                 os.close(here)
-                here = there
+                here = beyond
         finally:
             os.close(here)
+
+
+def _deepest(base: int, parts: list[str], resolve: int) -> tuple[int, int]:
+    """A descriptor of the deepest that is there of a path, mostly all of it; and how many of its parts that has."""
+    for there in range(len(parts), 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            return openat2(base, "/".join(parts[:there]), os.O_PATH, 0, resolve), there
+    return os.dup(base), 0
 
 
 def _make(name: str, directory_fd: int, *, directory: bool) -> None:

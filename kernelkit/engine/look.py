@@ -17,6 +17,7 @@ from kernelkit.host.perform import perform as perform_elsewhere
 from kernelkit.kernel import (
     bridge,
     cgroup,
+    cgroup_procs,
     device_filter,
     files,
     hostname,
@@ -36,7 +37,7 @@ from kernelkit.trace import Operation
 
 PATIENCE = 60.0  # seconds for a tool
 MODULES: tuple[ModuleType, ...] = (
-    bridge, cgroup, device_filter, files, hostname, ip, keyctl, mount, mount_setattr, mount_volume, nft,
+    bridge, cgroup, cgroup_procs, device_filter, files, hostname, ip, keyctl, mount, mount_setattr, mount_volume, nft,
     prlimit, process, seccomp, setpriv, unshare,
 )  # fmt: skip
 KINDS = ("mount", "uts", "ipc", "net", "pid", "cgroup")

@@ -9,7 +9,7 @@ from typing import Any
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.errors import Conflict, InvalidRequest, KernelkitError, Unavailable
-from kernelkit.kernel.cgroup import processes
+from kernelkit.kernel.cgroup_procs import processes
 
 PATIENCE = 10.0  # seconds for ps
 

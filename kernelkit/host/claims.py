@@ -28,7 +28,8 @@ from pathlib import Path
 
 from kernelkit.container import nat
 from kernelkit.kernel import nft_show
-from kernelkit.kernel.cgroup import KillCgroup, RemoveCgroup
+from kernelkit.kernel.cgroup import RemoveCgroup
+from kernelkit.kernel.cgroup_procs import KillCgroup
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.ip import DeleteLink
 from kernelkit.kernel.mount import Unmount

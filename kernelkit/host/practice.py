@@ -23,7 +23,8 @@ from kernelkit.home import Home
 from kernelkit.host import claims
 from kernelkit.host.claims import Claim, Held
 from kernelkit.host.uplink import Cable, choose
-from kernelkit.kernel.cgroup import InheritCpuset, JoinCgroup, KillCgroup, MakeCgroup
+from kernelkit.kernel.cgroup import InheritCpuset, JoinCgroup, MakeCgroup
+from kernelkit.kernel.cgroup_procs import KillCgroup
 from kernelkit.kernel.files import MakeDirectory, WriteFile
 from kernelkit.kernel.hierarchies import Hierarchy, Layout, read_layout
 from kernelkit.kernel.hostname import SetHostname

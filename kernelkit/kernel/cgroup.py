@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 from dataclasses import dataclass
 
 from kernelkit.kernel.words import join
 
-PATIENCE = 5.0  # seconds for processes to stop, or to be gone
+PATIENCE = 5.0  # seconds for a cgroup to be left
 CPUSET = ("cpuset.cpus", "cpuset.mems")
 
 
@@ -46,7 +45,7 @@ class WriteCgroup:
 
     def perform(self) -> None:
         """One open, one write; FileNotFoundError for a file that this kernel does not have."""
-        _write(self.path, self.value)
+        write(self.path, self.value)
 
     def shell(self) -> str:
         """As echo says it."""
@@ -66,35 +65,11 @@ class JoinCgroup:
 
     def perform(self) -> None:
         """Write 0, which means the writer."""
-        _write(f"{self.path}/{self.file}", "0")
+        write(f"{self.path}/{self.file}", "0")
 
     def shell(self) -> str:
         """As echo says it, about the shell itself."""
         return f"echo $$ > {join([f'{self.path}/{self.file}'])}"
-
-
-@dataclass(frozen=True)
-class MoveProcesses:
-    """Move all processes of one cgroup into another."""
-
-    source: str
-    target: str
-
-    def perform(self) -> None:
-        """Look again until nobody new is there: one may be forking while we look, and one that ends needs no moving."""
-        seen: set[int] = set()
-        while found := set(_members(self.source)) - seen:
-            seen |= found
-            for pid in found:
-                try:
-                    _write(f"{self.target}/cgroup.procs", str(pid))
-                except ProcessLookupError:
-                    continue
-
-    def shell(self) -> str:
-        """As a loop says it."""
-        source, target = join([f"{self.source}/cgroup.procs"]), join([f"{self.target}/cgroup.procs"])
-        return f"while read pid; do echo $pid > {target}; done < {source}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +97,7 @@ class EnableControllers:
 
     def perform(self) -> None:
         """Write them all at once; EBUSY when processes are in this very cgroup (the no-internal-process rule)."""
-        _write(f"{self.path}/cgroup.subtree_control", self._words())
+        write(f"{self.path}/cgroup.subtree_control", self._words())
 
     def shell(self) -> str:
         """As echo says it."""
@@ -146,12 +121,12 @@ class LimitMemory:
         values += [(f"{self.path}/memory.memsw.limit_in_bytes", self.both)] if self.both else []
         try:
             for file, value in values:
-                _write(file, str(value))
+                write(file, str(value))
         except OSError as error:
             if error.errno != errno.EINVAL or len(values) < 2:
                 raise
             for file, value in reversed(values):
-                _write(file, str(value))
+                write(file, str(value))
 
     def shell(self) -> str:
         """As echo says it, for a cgroup that had no bounds."""
@@ -184,72 +159,6 @@ class RestrictDevices:
         """As a here-document read line by line says it."""
         file = join([f"{self.path}/devices."])
         return f"while read verb rule; do echo \"$rule\" > {file}$verb; done <<'.'\n" + "\n".join([*self.rules, "."])
-
-
-@dataclass(frozen=True)
-class Freeze:
-    """Stop all processes of a cgroup where they are; they cannot notice or refuse."""
-
-    path: str
-    version: int = 1
-
-    def perform(self) -> None:
-        """Ask, and wait until it is so; TimeoutError when it does not become so."""
-        if self.version == 1:
-            _write(f"{self.path}/freezer.state", "FROZEN")
-            _await(f"{self.path}/freezer.state", "FROZEN")
-        else:
-            _write(f"{self.path}/cgroup.freeze", "1")
-            _await(f"{self.path}/cgroup.events", "frozen 1")
-
-    def shell(self) -> str:
-        """As echo says it."""
-        return (
-            f"echo FROZEN > {join([self.path])}/freezer.state"
-            if self.version == 1
-            else (f"echo 1 > {join([self.path])}/cgroup.freeze")
-        )
-
-
-@dataclass(frozen=True)
-class Thaw:
-    """Let the processes of a frozen cgroup go on."""
-
-    path: str
-    version: int = 1
-
-    def perform(self) -> None:
-        """Ask; there is nothing to wait for."""
-        if self.version == 1:
-            _write(f"{self.path}/freezer.state", "THAWED")
-        else:
-            _write(f"{self.path}/cgroup.freeze", "0")
-
-    def shell(self) -> str:
-        """As echo says it."""
-        return (
-            f"echo THAWED > {join([self.path])}/freezer.state"
-            if self.version == 1
-            else (f"echo 0 > {join([self.path])}/cgroup.freeze")
-        )
-
-
-@dataclass(frozen=True)
-class KillCgroup:
-    """End all processes of a cgroup, those of its children too."""
-
-    path: str
-
-    def perform(self) -> None:
-        """Until none is left: by `cgroup.kill` where there is one (version 2, Linux 5.14), else one after another."""
-        try:
-            _write(f"{self.path}/cgroup.kill", "1")
-        except (FileNotFoundError, PermissionError):
-            _kill(self.path)
-
-    def shell(self) -> str:
-        """As kill says it."""
-        return f"kill -KILL $(find {join([self.path])} -name cgroup.procs -exec cat {{}} +)"
 
 
 @dataclass(frozen=True)
@@ -299,15 +208,8 @@ class RemoveEmptyCgroup:
         return join(["rmdir", "--ignore-fail-on-non-empty", self.path])
 
 
-def processes(path: str) -> list[int]:
-    """The pids in a cgroup, by its directory, and in its children, as this process's pid namespace numbers them."""
-    found = []
-    for directory, _, _ in os.walk(path):
-        found += _members(directory)
-    return sorted(set(found))
-
-
-def _write(path: str, value: str) -> None:
+def write(path: str, value: str) -> None:
+    """Set one of a cgroup's files: one open, one write; OSError with its path."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, value.encode())
@@ -315,14 +217,6 @@ def _write(path: str, value: str) -> None:
         raise OSError(error.errno, error.strerror, path) from None
     finally:
         os.close(fd)
-
-
-def _members(path: str) -> list[int]:
-    try:
-        with open(f"{path}/cgroup.procs") as file:
-            return [int(line) for line in file]
-    except OSError:  # removed meanwhile
-        return []
 
 
 def _inherit(path: str) -> None:
@@ -337,31 +231,7 @@ def _inherit(path: str) -> None:
             _inherit(parent)
             _inherit(path)
             return
-        _write(f"{path}/{name}", value)
-
-
-def _await(path: str, word: str) -> None:
-    until = time.monotonic() + PATIENCE
-    while True:
-        with open(path) as file:
-            if word in file.read().splitlines():
-                return
-        if time.monotonic() > until:
-            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), path)
-        time.sleep(0.001)
-
-
-def _kill(path: str) -> None:
-    until = time.monotonic() + PATIENCE
-    while found := processes(path):
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        if time.monotonic() > until:
-            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), path)
-        time.sleep(0.001)
+        write(f"{path}/{name}", value)
 
 
 def _remove_children(path: str) -> bool:

@@ -14,7 +14,8 @@ import pytest
 from kernelkit.container import cgroup
 from kernelkit.container.cgroup import Layout
 from kernelkit.container.spec import DEVICE_RULES
-from kernelkit.kernel.cgroup import JoinCgroup, processes
+from kernelkit.kernel.cgroup import JoinCgroup
+from kernelkit.kernel.cgroup_procs import processes
 from kernelkit.kernel.hierarchies import read_layout
 from kernelkit.trace import Operation
 from tests.child import child, in_child

@@ -12,17 +12,13 @@ import pytest
 
 from kernelkit.kernel.cgroup import (
     EnableControllers,
-    Freeze,
     JoinCgroup,
-    KillCgroup,
     MakeCgroup,
-    MoveProcesses,
     RemoveCgroup,
     RemoveEmptyCgroup,
-    Thaw,
     WriteCgroup,
-    processes,
 )
+from kernelkit.kernel.cgroup_procs import Freeze, KillCgroup, MoveProcesses, Thaw, processes
 from kernelkit.kernel.hierarchies import Hierarchy, read_layout
 from kernelkit.kernel.process import Clone
 from tests.child import in_child

@@ -12,18 +12,16 @@ from kernelkit.container.device_filter import compile_filter
 from kernelkit.errors import InvalidRequest, Unavailable
 from kernelkit.kernel.cgroup import (
     EnableControllers,
-    Freeze,
     InheritCpuset,
     JoinCgroup,
     LimitMemory,
     MakeCgroup,
-    MoveProcesses,
     RemoveCgroup,
     RemoveEmptyCgroup,
     RestrictDevices,
-    Thaw,
     WriteCgroup,
 )
+from kernelkit.kernel.cgroup_procs import Freeze, MoveProcesses, Thaw
 from kernelkit.kernel.device_filter import AttachDeviceFilter
 from kernelkit.kernel.hierarchies import Hierarchy
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kernelkit.container import nat
@@ -25,6 +26,7 @@ from kernelkit.engine.when import moment, parse
 from kernelkit.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from kernelkit.kernel import nft_show
 
+PATIENCE = 2.0  # seconds for the ports of containers that run on
 NAME = f"{BRIDGE}.name"
 DEFAULT_OPTIONS = {
     f"{BRIDGE}.default_bridge": "true",
@@ -211,9 +213,23 @@ def _forget_what_ended(engine: Engine) -> None:
                 finish.undo(engine, container)
         else:
             try:
-                engine.uplink.take(held)
-            except Conflict as conflict:
-                engine.complain(f"the ports of {container.short_id}: {conflict}")
+                _take_again(engine, held)
+                engine.uplink.relay(endpoints.published(engine, container))
+            except (Conflict, OSError) as error:
+                engine.complain(f"the ports of {container.short_id}: {error}")
+
+
+def _take_again(engine: Engine, ports: Sequence[tuple[str, str, int]]) -> None:
+    """Hold ports that an earlier engine held; what it had started to serve them may take a moment to end."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            engine.uplink.take(ports)
+            return
+        except Conflict:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def _taken(engine: Engine) -> list[str]:

@@ -103,15 +103,17 @@ class _WayIn:
     """The real machine's ports, opened while others build the container behind them."""
 
     def __init__(self, engine: Engine, container: Container) -> None:
-        self._operations = engine.uplink.publish(endpoints.published(engine, container))
+        self._uplink = engine.uplink
+        self._publications = endpoints.published(engine, container)
         self.trace = Trace()
         self.refused = ""
 
     def open(self) -> None:
         """Lead them to the practice host; `refused` says why if that cannot be."""
         try:
-            for operation in self._operations:
+            for operation in self._uplink.publish(self._publications):
                 self.trace.perform("nat", operation, where="machine")
+            self._uplink.relay(self._publications)
         except OSError as error:
             self.refused = f"publish ports on the real machine: {explain(error)}"
 

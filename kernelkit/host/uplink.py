@@ -20,6 +20,7 @@ from pathlib import Path
 from kernelkit.container import nat
 from kernelkit.container.nat import Publication
 from kernelkit.errors import Conflict, Unavailable
+from kernelkit.host.relay import Relay
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.ip import AddAddress, AddRoute, AddVeth, SetLinkUp
 from kernelkit.kernel.nft import RunNft
@@ -102,7 +103,9 @@ class Uplink:
 
     def __init__(self, cable: Cable | None) -> None:
         self._cable = cable
+        self._relay = Relay()
         self._held: dict[Port, socket.socket] = {}
+        self.ipv6 = _has_ipv6()
         self._lock = threading.Lock()
 
     def take(self, ports: Iterable[Port]) -> None:
@@ -116,9 +119,9 @@ class Uplink:
                     for earlier in taken:
                         self._held.pop(earlier).close()
                     protocol, address, number = port
-                    what = "listen tcp4" if protocol == "tcp" else "listen udp4"
+                    what = f"{protocol}6 [{address}]" if ":" in address else f"{protocol}4 {address}"
                     why = (error.strerror or str(error)).lower()
-                    raise Conflict(f"{what} {address}:{number}: bind: {why}") from None
+                    raise Conflict(f"listen {what}:{number}: bind: {why}") from None
                 taken.append(port)
 
     def free(self, ports: Iterable[Port]) -> None:
@@ -127,6 +130,7 @@ class Uplink:
             for port in ports:
                 held = self._held.pop(port, None)
                 if held:
+                    self._relay.drop(port)
                     held.close()
 
     def inner(self, publications: Sequence[Publication]) -> tuple[Publication, ...]:
@@ -155,6 +159,20 @@ class Uplink:
             return []
         return nat.unpublish(self._outer(publications), table=self._cable.table, where="machine")
 
+    def relay(self, publications: Sequence[Publication]) -> None:
+        """Have what comes for IPv6 addresses passed on; OSError when it cannot be. To be held, and led in, by then."""
+        for p in publications:
+            port = p.proto, p.host_ip, p.host_port
+            held = self._held.get(port) if ":" in p.host_ip else None
+            if held:
+                target = (self._cable.inner, p.cable or p.host_port) if self._cable else (p.address, p.port)
+                self._relay.lead(port, held, *target)
+
+    def unrelay(self, publications: Sequence[Publication]) -> None:
+        """Have it passed on no more; the ports stay held."""
+        for p in publications:
+            self._relay.drop((p.proto, p.host_ip, p.host_port))
+
     def _outer(self, publications: Sequence[Publication]) -> list[Publication]:
         assert self._cable
         return [
@@ -164,11 +182,24 @@ class Uplink:
         ]
 
 
+def _has_ipv6() -> bool:
+    """Whether this machine speaks IPv6 at all."""
+    try:
+        _bind(("tcp", "::1", 0)).close()
+    except OSError:
+        return False
+    return True
+
+
 def _bind(port: Port) -> socket.socket:
-    """A socket that holds a port and never listens: the rules lead packets away before they get to it."""
+    """A socket that holds a port. With IPv4 it never listens: the rules lead packets away before they get to it."""
     protocol, address, number = port
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     held = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 is held by another one
+        if protocol == "tcp":
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # where connections have been: tcp(7)
     try:
         held.bind((address or "0.0.0.0", number))
     except OSError:

@@ -94,6 +94,17 @@ def asks(kk: Kernelkit, name: str) -> str:
     return kk.docker("exec", name, "timeout", "1", "wget", "-qO-", f"http://{OUTSIDE}", check=False).stdout
 
 
+def proxies(kk: Kernelkit) -> list[str]:
+    """The programs that pass on what comes by IPv6 for this engine."""
+    found = kk.run(["pgrep", "-f", "kernelkit/host/proxy.py"], check=False).stdout.split()
+    engine = engine_of(kk)
+    return [pid for pid in found if f"PPid:\t{engine}\n" in kk.run(["cat", f"/proc/{pid}/status"]).stdout]
+
+
+def engine_of(kk: Kernelkit) -> str:
+    return kk.run(["pgrep", "-f", "kernelkit.server.daemon"]).stdout.split()[0]
+
+
 def run(kk: Kernelkit, name: str, *options: str, command: Sequence[str] = ("sleep", "1000")) -> None:
     kk("run", "-d", "--name", name, *options, "busybox", *command)
 
@@ -101,9 +112,8 @@ def run(kk: Kernelkit, name: str, *options: str, command: Sequence[str] = ("slee
 def restart_engine(kk: Kernelkit, meanwhile: str = "") -> None:
     """Kill the engine, and a container's program before there is another one; wait for that."""
     pid = kk.docker("inspect", "-f", "{{.State.Pid}}", meanwhile).stdout.strip() if meanwhile else ""
-    engines = kk.run(["pgrep", "-f", "kernelkit.server.daemon"]).stdout.split()
     inside = "0" if kk.env["KERNELKIT_HOST"] == "real" else (kk.home / "run" / "init.pid").read_text()
-    end = f"kill -KILL {engines[0]}" + (f"; exec nsenter -t {inside} -p -m kill -KILL {pid}" if pid else "")
+    end = f"kill -KILL {engine_of(kk)}" + (f"; exec nsenter -t {inside} -p -m kill -KILL {pid}" if pid else "")
     kk.run(["sh", "-c", end.replace("nsenter -t 0 -p -m ", "")])
     until = time.monotonic() + 10
     while kk.docker("ps", "-q", check=False).returncode and time.monotonic() < until:
@@ -212,3 +222,44 @@ def test_published_at_one_address_it_is_not_at_the_bridge(kk: Kernelkit) -> None
     ask = ("exec", "asks", "timeout", "1", "wget", "-qO-")
     assert kk.docker(*ask, "http://172.17.0.1:8089").stdout == "two\n"
     assert kk.docker(*ask, "http://172.17.0.1:8088", check=False).stdout == ""
+
+
+def test_a_published_port_is_reached_by_ipv6(kk: Kernelkit) -> None:
+    serve(kk, "one", "-p", "8090:80")
+    serve(kk, "two", "-p", "[::1]:8091:80", "-p", "0.0.0.0:8092:80")
+    shown = kk.docker("ps", "--format", "{{.Names}} {{.Ports}}").stdout
+    assert "one 0.0.0.0:8090->80/tcp, [::]:8090->80/tcp\n" in shown
+    assert "[::1]:8091->80/tcp" in shown
+    assert "[::]:8092" not in shown
+    assert kk("port", "one").stdout == "80/tcp -> 0.0.0.0:8090\n80/tcp -> [::]:8090\n"
+    assert (fetch(kk, "127.0.0.1", 8090), proxies(kk)) == ("one", [])  # nobody has called by IPv6
+    asked = [("[::1]", 8090), ("[::1]", 8091), ("127.0.0.1", 8091), ("[::1]", 8092), ("127.0.0.1", 8092)]
+    assert [fetch(kk, *each) for each in asked] == ["one", "two", "", "", "two"]
+    assert len(proxies(kk)) == 1
+    kk.docker("restart", "-t", "0", "one")
+    assert fetch(kk, "[::1]", 8090) == "one"
+    kk.docker("rm", "-f", "one")
+    assert (fetch(kk, "[::1]", 8090), fetch(kk, "[::1]", 8091)) == ("", "two")
+    kk.docker("rm", "-f", "two")
+    assert proxies(kk) == []
+
+
+def test_ipv6_goes_on_when_the_engine_or_the_program_for_it_is_killed(kk: Kernelkit) -> None:
+    serve(kk, "one", "-p", "8090:80")
+    assert fetch(kk, "[::1]", 8090) == "one"
+    kk.run(["kill", "-KILL", *proxies(kk)])
+    assert fetch(kk, "[::1]", 8090) == "one"
+    restart_engine(kk)
+    assert proxies(kk) == []
+    assert fetch(kk, "[::1]", 8090) == "one"
+
+
+def test_a_port_that_somebody_has_at_ipv6_is_said(kk: Kernelkit) -> None:
+    listen = "import socket; s = socket.create_server(('::', 8093), family=socket.AF_INET6); print('on', flush=True); input()"
+    with kk.start([sys.executable, "-c", listen], stdin=subprocess.PIPE) as somebody:
+        assert somebody.stdout
+        assert somebody.stdout.readline() == "on\n", somebody.stderr and somebody.stderr.read()
+        refused = kk.docker("run", "--rm", "-p", "8093:80", "busybox", "true", check=False)
+        assert "listen tcp6 [::]:8093: bind: address already in use" in refused.stderr
+        somebody.kill()
+    assert kk.docker("run", "--rm", "-p", "8093:80", "busybox", "echo", "now").stdout == "now\n"

@@ -25,6 +25,7 @@ class Machine:
     """An uplink: somebody else has the ports in `taken`."""
 
     def __init__(self) -> None:
+        self.ipv6 = False
         self.taken: set[int] = set()
         self.held: set[tuple[str, str, int]] = set()
 
@@ -240,6 +241,23 @@ def test_one_port_of_several_addresses_arrives_at_several_ports_of_the_cable(eng
     endpoints.release(engine, engine.state.container("aa"))
     assert cables("ee", "127.0.0.1") == [80]
     assert engine.state.cables("aa" * 8) == {}
+
+
+def test_where_ipv6_is_spoken_a_port_without_an_address_is_there_as_well(engine: Any) -> None:
+    engine.uplink.ipv6 = True
+    made = container(
+        engine, "aa", ports={"80/tcp": [{"HostPort": "8000-8010"}, {"HostIp": "0:0::1", "HostPort": "90"}]}
+    )
+    held = endpoints.hold(engine, made, FACTS)
+    assert made.ports["80/tcp"] == [
+        {"HostIp": "0.0.0.0", "HostPort": "8000"},
+        {"HostIp": "::", "HostPort": "8000"},
+        {"HostIp": "::1", "HostPort": "90"},
+    ]
+    assert [p.cable for p in held.publications] == [8000, 8000, 90]
+    assert engine.uplink.held == {("tcp", "0.0.0.0", 8000), ("tcp", "::", 8000), ("tcp", "::1", 90)}
+    with pytest.raises(KernelkitError, match="Bind for ::1:90 failed: port is already allocated"):
+        endpoints.hold(engine, container(engine, "bb", ports={"80/tcp": [{"HostIp": "::1", "HostPort": "90"}]}), FACTS)
 
 
 def test_of_a_range_the_first_that_nobody_has_is_taken(engine: Any) -> None:

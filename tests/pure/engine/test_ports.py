@@ -23,6 +23,17 @@ def test_a_port_at_one_address() -> None:
     assert asked({"53/udp": [{"HostIp": "127.0.0.1", "HostPort": "53"}]}) == [Wish(53, "udp", "127.0.0.1", 53, 53)]
 
 
+def test_where_ipv6_is_spoken_all_addresses_are_those_of_ipv6_as_well() -> None:
+    bindings = {"80/tcp": [{"HostIp": address, "HostPort": "80"} for address in ("", "0.0.0.0", "::", "0::1")]}
+    found = wishes({}, {"PortBindings": bindings}, ipv6=True)
+    assert [wish.at(80) for wish in found] == [
+        [("tcp", "0.0.0.0", 80), ("tcp", "::", 80)],
+        [("tcp", "0.0.0.0", 80)],
+        [("tcp", "::", 80)],
+        [("tcp", "::1", 80)],
+    ]
+
+
 def test_any_port_will_do_where_none_is_named() -> None:
     for binding in ([{"HostIp": "", "HostPort": ""}], [{"HostPort": "0"}], [], None):
         assert asked({"80": binding}) == [Wish(80, "tcp", "0.0.0.0", 0, 0)]

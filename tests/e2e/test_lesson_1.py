@@ -141,9 +141,7 @@ def test_a_page_can_be_begun_anew_after_its_engine_went_away(kk: Kernelkit, monk
 def test_a_container_that_another_notebook_walks_with_is_left_to_it(engine: Engine, walk: Walk) -> None:
     for _ in range(4):
         walk.next()
-    with pytest.raises(
-        LessonError, match="another notebook is in the middle of its walk with the container `lesson-1`"
-    ):
+    with pytest.raises(LessonError, match=r"another notebook is in the middle of its walk .* `lesson-1`"):
         Walk(engine, RUN, STAGES)
     walk.finish()
     assert walk.moments[-1].state.status == "running"
@@ -233,7 +231,7 @@ def test_the_notebook_runs_from_top_to_bottom(shared_kk: Kernelkit, monkeypatch:
 def test_a_student_clicks_through_all_steps(shared_kk: Kernelkit, tmp_path: Path) -> None:
     with lab(tmp_path, NOTEBOOK, shared_kk.env) as running, chromium() as browser:
         page = open_notebook(browser, running)
-        run_until(page, "lesson.walk()")
+        run_until(page, NOTEBOOK, "lesson.walk()")
         expect(page.locator(".kk-walk")).to_be_visible(timeout=60_000)
         click_through(page)
         look_back(page)

@@ -115,10 +115,17 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         ["--ulimit", "nofile=100:200", "--oom-score-adj", "500", "--sysctl", "net.core.somaxconn=77"],
         ["--security-opt", "seccomp=unconfined", "--network", "host", "--ipc", "host"],
         ["--init", "-v", "kept:/data:ro"],
+        [
+            *(
+                "--mount",
+                "type=volume,src=fast,dst=/f,volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=1m",
+            ),
+            *("--mount", "type=image,src=busybox,dst=/i,image-subpath=bin", "-v", "/usr:/usr-of-the-host:ro"),
+        ],
         ["--cgroup-parent", "/typed/twice", "--blkio-weight", "300", "--cpuset-cpus", "0"],
         ["--network", "own", "--network-alias", "other", "-p", "8096:80/udp"],
     ],
-    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared", "init", "parent", "network"],
+    ids=["plain", "limits", "mounts", "bare", "user", "bounds", "shared", "init", "volume", "parent", "network"],
 )
 def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, options: list[str]) -> None:
     if "own" in options:

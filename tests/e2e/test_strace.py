@@ -20,8 +20,8 @@ from tests.e2e.test_script import ask, in_host
 from tests.patience import wait_until
 
 CALLS = (
-    "mount,umount2,unshare,setns,clone,clone3,fork,vfork,pivot_root,move_mount,sethostname,setdomainname,capset,seccomp,"
-    "prctl,mknod,mknodat,sendto,sendmsg,write,execve"
+    "mount,umount2,unshare,setns,clone,clone3,fork,vfork,pivot_root,move_mount,mount_setattr,sethostname,setdomainname,"
+    "capset,seccomp,prctl,mknod,mknodat,sendto,sendmsg,write,execve"
 )
 # Messages that ask netlink to change something; those that only ask are no operations.
 CHANGES = re.compile(r"\b(RTM_(?:NEW|DEL|SET)\w+|NFT_MSG_(?:NEW|DEL)\w+)")
@@ -204,6 +204,7 @@ def expected(steps: Sequence[dict[str, Any]], mounted: set[str], root: str) -> I
             "Mount": lambda f: [f"mount {f['fstype']}"],
             "Bind": lambda f: ["mount bind"],
             "Remount": lambda f: ["mount remount"],
+            "ProtectTree": lambda f: ["mount_setattr"],
             "MaskPath": lambda f: ["mount mask"] if f["path"].removeprefix(root) in mounted else [],
             "ProtectPath": lambda f: ["mount bind", "mount remount"] if f["path"].removeprefix(root) in mounted else [],
             "MakeDevice": lambda f: ["mknod"],

@@ -72,6 +72,7 @@ def inspect(engine: Engine, image: Image) -> Json:
         "Comment": about.get("comment") or _comment(about),
         "Created": image.created or NEVER,
         "Container": about.get("container") or "",
+        "ContainerConfig": about.get("container_config") or {},
         "DockerVersion": about.get("docker_version") or "",
         "Author": about.get("author") or "",
         "Config": {**_config(image)},

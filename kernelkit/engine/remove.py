@@ -78,6 +78,7 @@ def _forget(engine: Engine, container: Container) -> None:
 
 def empty_trash(engine: Engine) -> None:
     """Delete what has been thrown away, whenever there is some; never returns."""
+    rmi.sweep(engine)
     while True:
         engine.trash_has_grown.wait()
         engine.trash_has_grown.clear()

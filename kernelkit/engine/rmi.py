@@ -81,6 +81,12 @@ def let_go(engine: Engine, image_id: str) -> None:
             engine.trash_has_grown.set()
 
 
+def sweep(engine: Engine) -> None:
+    """What an engine left behind that was killed while a container's removal let its image go."""
+    for image in engine.store.retired():
+        let_go(engine, image.id)
+
+
 # inside -----------------------------------------------------------------------------------------------------------
 
 
@@ -155,6 +161,7 @@ def _delete(engine: Engine, image: Image, *, force: bool, prune: bool, untagged:
     gone = [*untagged, {"Deleted": image.id}]
     if users(engine, image):
         engine.store.retire(image.id)
+        let_go(engine, image.id)  # its containers may have gone at this very moment
     else:
         chains = dict(zip(image.diff_ids, _chain_ids(image), strict=True))
         gone += [{"Deleted": chains[diff_id]} for diff_id in engine.store.remove(image.id)]

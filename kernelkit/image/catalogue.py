@@ -54,6 +54,7 @@ class Catalogue:
     def __init__(self, images: Iterable[Image]) -> None:
         everything = tuple(images)
         self.images = tuple(image for image in everything if not image.retired)
+        self.retired = tuple(image for image in everything if image.retired)
         # Containers know their image by its whole id, and stay when it has been removed.
         self._by_name: dict[str, Image] = {image.id: image for image in everything}
         for image in self.images:

@@ -67,6 +67,10 @@ class Store(Layers):
         """All images, the youngest first; those without a name among them."""
         return list(self._current().images)
 
+    def retired(self) -> list[Image]:
+        """Those that were removed, and stay for containers only."""
+        return list(self._current().retired)
+
     # --- adding
 
     def compress(self, image_id: str, trace: Trace | None = None, stage: str = "create") -> Image:

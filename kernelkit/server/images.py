@@ -75,6 +75,8 @@ def inspect(engine: Engine, request: Request) -> Answer:
     found = images.inspect(engine, images.find(engine, request["name"], wanted))
     if request.version >= (1, 44):
         del found["VirtualSize"]
+    if request.version >= (1, 45):
+        del found["Container"], found["ContainerConfig"]
     return as_json(found)
 
 

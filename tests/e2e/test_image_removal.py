@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import wait_until
 
 
 @pytest.fixture
@@ -89,6 +91,27 @@ def test_a_container_outlives_its_image(kk: Kernelkit, by: str) -> None:
     kk.docker("rmi", "kept")
     assert list((kk.home / "layers").iterdir()) == []
     assert list((kk.home / "blobs/sha256").iterdir()) == []
+
+
+def test_what_a_killed_engine_could_not_let_go_is_gone_with_the_next(kk: Kernelkit) -> None:
+    """As if it had died between the removal of the container and that of its image."""
+    kk.docker("create", "--name", "heir", "busybox", "true")
+    kk.docker("rmi", "-f", "busybox")
+    index = kk.home / "index.json"
+    retired = index.read_text()
+    layers, blobs = kk.home / "layers", kk.home / "blobs"
+    for folder in (layers, blobs):
+        shutil.copytree(folder, kk.home / f"{folder.name}.kept", symlinks=True)
+    kk.docker("rm", "heir")
+    assert list(layers.iterdir()) == []
+    kk("down")
+    for folder in (layers, blobs):
+        shutil.rmtree(folder)
+        (kk.home / f"{folder.name}.kept").rename(folder)
+    index.write_text(retired)
+    kk("up")
+    assert kk.docker("images", "-aq").stdout == ""
+    wait_until(lambda: not list(layers.iterdir()))
 
 
 def test_an_image_that_comes_back_is_the_containers_again(kk: Kernelkit) -> None:

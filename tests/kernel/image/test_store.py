@@ -145,6 +145,7 @@ def test_a_retired_image_stays_for_who_knows_its_whole_id(store: Store) -> None:
         with pytest.raises(NotFound):
             store.find(name)
     found = store.find(image.id)
+    assert store.retired() == [found]
     assert (found.retired, found.tags, found.layers) == (True, (), image.layers)
     assert all(layer.is_dir() for layer in image.layers)
     store.remove(image.id)

@@ -8,7 +8,20 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from kernelkit.engine import checks, copyup, discard, images, limits, links, logs, mountpoints, names, peek, settings
+from kernelkit.engine import (
+    checks,
+    copyup,
+    discard,
+    images,
+    limits,
+    links,
+    logs,
+    mountpoints,
+    names,
+    parents,
+    peek,
+    settings,
+)
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, new_id, now
 from kernelkit.errors import Conflict, InvalidRequest, KernelkitError, NotFound
@@ -41,6 +54,7 @@ def create(
         _workplace(image, config["WorkingDir"])
     limits.real_time(host, scheduler=engine.layout.has(engine.host.cgroups, "cpu", "cpu.rt_runtime_us"))
     checks.storage(host)
+    parents.check(engine, host["CgroupParent"])
     networks = _networks(engine, body, host)
     if host["Links"]:
         host["Links"] = links.resolve(engine, host)

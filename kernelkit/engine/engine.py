@@ -74,9 +74,15 @@ class Engine:
     def cgroup_path(self, container: Container) -> str:
         """A container's cgroup, counted from the engine's own: below the parent that it asked for, if it did."""
         asked = container.host_config.get("CgroupParent")
+        if not asked:
+            return f"{self.host.cgroups}/{container.id}"
         # No `..` leads out of our own cgroup.
-        parent = posixpath.normpath(f"/{asked}").strip("/") if asked else self.host.cgroups
-        return f"{parent}/{container.id}"
+        return posixpath.normpath(f"{self.cgroup_root}/{posixpath.normpath(f'/{asked}')}/{container.id}").lstrip("/")
+
+    @property
+    def cgroup_root(self) -> str:
+        """What `--cgroup-parent` counts from: the practice host's top; on the real machine what goes when we go."""
+        return "" if self.host.mode == "practice" else self.host.cgroups
 
     def ask(self, container: str, message: object, descriptors: tuple[int, ...], key: str) -> Any:
         """Send a container's shim a message and wait for the answer that bears this key; None when there is none."""

@@ -12,14 +12,27 @@ import posixpath
 from kernelkit.container import cgroup
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
+from kernelkit.errors import InvalidRequest
+
+
+def check(engine: Engine, asked: str) -> None:
+    """Refuse, by InvalidRequest, a parent whose limits would not hold: one that the real machine has beside ours."""
+    path = posixpath.normpath(f"/{asked}").strip("/")
+    if not asked or not path or not engine.cgroup_root:
+        return
+    if any(os.path.isdir(directory) for directory in cgroup.directories(engine.layout, path)):
+        said = f"'--cgroup-parent {asked}' is not supported by kernelkit: the machine's own cgroup of this name"
+        raise InvalidRequest(said, f"ours are all below {engine.cgroup_root}, to go with it")
 
 
 def above(engine: Engine, container: Container) -> tuple[str, ...]:
     """The cgroups above a container's that it asked for, the outermost first; none where it asked for no parent."""
     if not container.host_config.get("CgroupParent"):
         return ()
-    parts = posixpath.dirname(engine.cgroup_path(container)).strip("/").split("/")
-    return tuple("/".join(parts[: number + 1]) for number in range(len(parts)) if parts[0])
+    innermost = posixpath.dirname(engine.cgroup_path(container))
+    parts = innermost.removeprefix(engine.cgroup_root).strip("/").split("/")
+    paths = ("/".join(parts[: number + 1]) for number in range(len(parts)) if parts[0])
+    return tuple(f"{engine.cgroup_root}/{path}".lstrip("/") for path in paths)
 
 
 def note(engine: Engine, container: Container) -> tuple[str, ...]:

@@ -61,6 +61,10 @@ def test_a_parent_s_limits_hold_and_it_stays_when_it_is_not_ours(kk: Kernelkit) 
     )
     top = kk("shell", "sh", "-c", script).stdout.strip()
     try:
+        if kk.env["KERNELKIT_HOST"] == "real":
+            refused = kk("run", "--rm", "--cgroup-parent", "/theirs-kk", "busybox", "true", check=False)
+            assert (refused.returncode, "the machine's own cgroup of this name" in refused.stderr) == (125, True)
+            return
         run(kk, "guest", "theirs-kk")
         if top.endswith("memory"):
             said = kk("exec", "guest", "cat", "/sys/fs/cgroup/memory/memory.stat").stdout
@@ -88,13 +92,30 @@ def test_a_parent_that_the_kernel_refuses_is_said_and_nothing_is_left(kk: Kernel
     assert found(kk, "fine-kk") == []
 
 
+def test_nothing_of_it_stays_when_the_host_goes_down(kk: Kernelkit) -> None:
+    identity = run(kk, "last", "/last-kk")
+    assert found(kk, "last-kk")
+    kk("down")
+    machine = ["find", "/sys/fs/cgroup", "-type", "d", "(", "-name", "last-kk", "-o", "-name", identity, ")"]
+    assert kk.run(machine).stdout == ""
+    kk("up")
+    assert found(kk, "last-kk") == []
+
+
 def test_an_engine_that_was_killed_knows_what_it_had_made(kk: Kernelkit) -> None:
     run(kk, "lasting", "/kept-kk")
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and b"kernelkit.server.daemon" in (entry / "cmdline").read_bytes():
-            variables = (entry / "environ").read_bytes().split(b"\0")
-            if f"KERNELKIT_HOME={kk.home}".encode() in variables:
-                os.kill(int(entry.name), signal.SIGKILL)
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if _is_engine(Path("/proc") / pid, kk):
+            os.kill(int(pid), signal.SIGKILL)
     wait_until(lambda: kk("ps", "-q", check=False).stdout != "")
     kk("rm", "-f", "lasting")
     assert found(kk, "kept-kk") == []
+
+
+def _is_engine(process: Path, kk: Kernelkit) -> bool:
+    try:
+        variables = (process / "environ").read_bytes().split(b"\0")
+        command = (process / "cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return False
+    return b"kernelkit.server.daemon" in command and f"KERNELKIT_HOME={kk.home}".encode() in variables

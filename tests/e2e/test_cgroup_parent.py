@@ -112,6 +112,28 @@ def test_an_engine_that_was_killed_knows_what_it_had_made(kk: Kernelkit) -> None
     assert found(kk, "kept-kk") == []
 
 
+def test_with_version_2_alone_parents_work_and_what_is_missing_is_discarded_or_refused(kk_alone: Kernelkit) -> None:
+    """On a hybrid machine version 1 has the controllers, and so version 2 alone has none of them."""
+    kk, machine = kk_alone, kk_alone.machine
+    assert machine
+    afresh = "umount -Rl /sys; umount -Rl /sys; mount -t sysfs sysfs /sys && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+    machine.run("sh", "-c", afresh)
+    identity = run(kk, "box", "/outer-kk/inner-kk")
+    assert Cgroups(kk, "box").path("").endswith(f"/outer-kk/inner-kk/{identity}")
+    assert kk("exec", "box", "cat", "/proc/self/cgroup").stdout.splitlines()[-1] == "0::/"
+    kk("rm", "-f", "box")
+    assert found(kk, "outer-kk") == []
+    if "io" not in machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").stdout.split():
+        ran = kk("run", "--rm", "--blkio-weight", "300", "--device-read-bps", "/dev/null:1mb", "busybox", "true")
+        assert ran.stderr.splitlines() == [
+            "WARNING: Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+            "WARNING: Your kernel does not support BPS Block I/O read limit or the cgroup is not mounted. "
+            "Block I/O BPS read limit discarded.",
+        ]
+    refused = kk("run", "--rm", "--cpu-rt-period", "1000", "busybox", "true", check=False)
+    assert (refused.returncode, "kernel does not support CPU real-time scheduler" in refused.stderr) == (125, True)
+
+
 def _is_engine(process: Path, kk: Kernelkit) -> bool:
     try:
         variables = (process / "environ").read_bytes().split(b"\0")

@@ -133,9 +133,9 @@ def tag(engine: Engine, image: Image, repository: str, tag: str) -> None:
 
 
 def disk_use(engine: Engine) -> int:
-    """Bytes of all layers, each counted once."""
+    """Bytes of all layers, each counted once; those that only a container stands on among them."""
     sizes: dict[str, int] = {}
-    for image in engine.store.images():
+    for image in (*engine.store.images(), *engine.store.retired()):
         for diff_id in image.diff_ids:
             layer = engine.store.layer(diff_id)
             sizes[diff_id] = layer.size if layer else 0
@@ -143,8 +143,13 @@ def disk_use(engine: Engine) -> int:
 
 
 def users(engine: Engine, image: Image) -> list[Container]:
-    """The containers that were made from it."""
-    return [c for c in engine.state.containers() if c.image_id == image.id]
+    """The containers that were made from it, or have it mounted."""
+    return [c for c in engine.state.containers() if image.id in (c.image_id, *mounted_images(c))]
+
+
+def mounted_images(container: Container) -> list[str]:
+    """The ids of the images that a container has mounted."""
+    return [mount["Spec"]["Image"] for mount in container.mounts if mount["Type"] == "image"]
 
 
 def labels(image: Image) -> dict[str, str]:

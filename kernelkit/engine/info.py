@@ -75,7 +75,7 @@ def info(engine: Engine) -> Json:
             "Volume": ["local"],
             "Network": ["bridge", "host", "null"],
             "Authorization": None,
-            "Log": ["json-file", "none"],
+            "Log": ["json-file", "local", "none"],
         },
         "MemoryLimit": "memory" in offered,
         "SwapLimit": "memory" in offered,

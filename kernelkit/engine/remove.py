@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 
-from kernelkit.engine import rmi, stop, volumes
+from kernelkit.engine import images, rmi, stop, volumes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import NEVER, Container
 from kernelkit.engine.start import Watch, start
@@ -71,7 +71,8 @@ def _forget(engine: Engine, container: Container) -> None:
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
     container.state.status = "removing"
     engine.state.remove(container)
-    rmi.let_go(engine, container.image_id)
+    for image in (container.image_id, *images.mounted_images(container)):
+        rmi.let_go(engine, image)
     engine.events.container(container, "destroy")
     engine.trash_has_grown.set()
 

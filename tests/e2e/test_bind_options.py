@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -126,3 +127,19 @@ def test_modes_that_contradict_themselves_are_refused(kk: Kernelkit) -> None:
         assert f"invalid mode: {mode}" in refused(kk, "run", "-v", f"{kk.home}/outer:/x:{mode}", "busybox", "true")
     said = refused(kk, "run", "-v", "named:/x:rshared", "busybox", "true")
     assert "invalid volume specification: 'named:/x:rshared': invalid mount config for type \"volume\"" in said
+
+
+def test_before_version_1_44_read_only_was_the_mount_alone(kk: Kernelkit) -> None:
+    script = "touch /x/new || touch /x/inner/new && echo inner"
+    body = {
+        "Image": "busybox",
+        "Cmd": ["sh", "-c", script],
+        "HostConfig": {"Binds": [f"{kk.home}/outer:/x:ro"]},
+    }
+    for version, said in (("v1.43", "inner\n"), ("v1.44", "")):
+        made = [
+            *("curl", "-s", "--unix-socket", str(kk.socket), "-H", "Content-Type: application/json"),
+            *("-d", json.dumps(body), f"http://localhost/{version}/containers/create"),
+        ]
+        identity = json.loads(kk.run(made).stdout)["Id"]
+        assert kk.docker("start", "-a", identity, check=False).stdout == said

@@ -191,9 +191,12 @@ def test_an_image_is_mounted_read_only(kk: Kernelkit) -> None:
     assert part("more/file", "cat", "/p") == "top\n"
     assert "Read-only file system" in part("more", "touch", "/p/new", check=False)
     assert "no such file or directory" in part("etc/group", "true", check=False)
+    kk.docker("rm", "-f", "busybox")
+    identity = kk.docker("images", "-q", "layered").stdout.strip()
+    assert "image is being used by running container" in refused(kk, "rmi", "-f", identity)
     missing = refused(kk, "run", "--mount", "type=image,src=nosuch,dst=/i", "busybox", "true")
     assert "No such image: nosuch" in missing
-    kk.docker("rm", "-f", "layered", "busybox")
+    kk.docker("rm", "-f", "layered")
     kk.docker("rmi", "layered")
 
 

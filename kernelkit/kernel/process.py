@@ -63,7 +63,10 @@ class Clone:
     cgroup: str = ""
 
     def perform(self) -> tuple[int, int]:
-        """Return (0, -1) in the child; (pid, pidfd) in the parent."""
+        """Return (0, -1) in the child; (pid, pidfd) in the parent, which must have one thread only.
+
+        Python's own lock might be another thread's, of which there would be none in the child to give it back.
+        """
         flags = flags_of(self.kinds) | libc.CLONE_PIDFD
         pidfd = ctypes.c_int(-1)
         group = os.open(self.cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if self.cgroup else -1

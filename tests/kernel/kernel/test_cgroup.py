@@ -80,18 +80,22 @@ def test_a_process_joins(place: Path) -> None:
 
 
 def test_a_process_is_born_inside(place: Path) -> None:
-    read, write = os.pipe()
-    pid, pidfd = Clone((), str(place)).perform()
-    if pid == 0:
-        try:
-            os.write(write, where().encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        assert pipe.read().endswith(f"/{place.name}")
-    os.waitpid(pid, 0)
-    os.close(pidfd)
+    def work() -> str:
+        read, write = os.pipe()
+        pid, pidfd = Clone((), str(place)).perform()
+        if pid == 0:
+            try:
+                os.write(write, where().encode())
+            finally:
+                os._exit(0)
+        os.close(write)
+        os.close(pidfd)
+        with os.fdopen(read) as pipe:
+            said = pipe.read()
+        os.waitpid(pid, 0)
+        return said
+
+    assert in_child(work).endswith(f"/{place.name}")
 
 
 def test_making_one_that_is_there_is_no_harm_and_parents_are_made(place: Path) -> None:

@@ -85,6 +85,9 @@ def test_nobody_with_the_same_rights_may_look_into_it() -> None:
             os.close(write)
 
 
+KEEPERS: dict[int, int] = {}  # the parent of each init
+
+
 @pytest.fixture
 def inits() -> Iterator[Callable[..., tuple[int, int]]]:
     """Starts a program below an init, in a pid namespace; (its pid, a descriptor to read what it says)."""
@@ -92,33 +95,47 @@ def inits() -> Iterator[Callable[..., tuple[int, int]]]:
 
     def start(*program: str) -> tuple[int, int]:
         read, write = os.pipe()
-        pid, pidfd = Clone(("pid", "mount")).perform()
-        if pid == 0:
-            try:
-                subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-                subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
-                os.dup2(write, 1, inheritable=True)
-                StayAsInit(program).perform()
-                Exec(program, ENVIRONMENT).perform()
-            finally:
-                os._exit(127)
+        told, tell = os.pipe()
+        keeper = os.fork()
+        if keeper == 0:
+            keep(program, write, tell)
         os.close(write)
-        os.close(pidfd)
+        os.close(tell)
+        with os.fdopen(told) as pipe:
+            pid = int(pipe.read())
+        KEEPERS[pid] = keeper
         started.append((pid, read))
         return pid, read
 
     yield start
     for pid, read in started:
         os.close(read)
-        try:
+        if pid in KEEPERS:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            continue
+            ended(pid)
+
+
+def keep(program: tuple[str, ...], output: int, tell: int) -> None:
+    """Have an init, and leave as it does. Only who has one thread can clone itself: the child gets no other one."""
+    try:
+        pid, _ = Clone(("pid", "mount")).perform()
+        if pid == 0:
+            os.close(tell)
+            subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+            subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
+            os.dup2(output, 1, inheritable=True)
+            StayAsInit(program).perform()
+            Exec(program, ENVIRONMENT).perform()
+        os.close(output)
+        os.write(tell, str(pid).encode())
+        os.close(tell)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) % 256)
+    finally:
+        os._exit(127)
 
 
 def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return os.waitstatus_to_exitcode(os.waitpid(KEEPERS.pop(pid), 0)[1])
 
 
 def test_an_init_ends_as_its_program_does(inits: Callable[..., tuple[int, int]]) -> None:

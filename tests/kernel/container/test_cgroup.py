@@ -19,14 +19,10 @@ from kernelkit.kernel.cgroup_procs import processes
 from kernelkit.kernel.hierarchies import read_layout
 from kernelkit.trace import Operation
 from tests.child import child, in_child
+from tests.plans import perform
 
 MEGABYTE = 1 << 20
 Resources = dict[str, Any]
-
-
-def perform(plan: list[Operation]) -> None:
-    for operation in plan:
-        operation.perform()
 
 
 class Box:

@@ -25,8 +25,8 @@ from kernelkit.container.network import Endpoint
 from kernelkit.kernel import libc, netlink
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.ip import AddAddress, AddRoute, AddVeth, AwaitLink, SetLinkUp
-from kernelkit.trace import Operation
 from tests.child import in_child
+from tests.plans import perform
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces of one's own take CAP_SYS_ADMIN: root"),
@@ -63,7 +63,7 @@ class World:
         stop = threading.Event()
         thread = threading.Thread(target=self._answer, args=(place, port, kind, ready, stop))
         thread.start()
-        assert ready.wait(5)
+        assert ready.wait(60)
         try:
             yield
         finally:
@@ -102,16 +102,13 @@ class World:
                     asking.connect((address, port))
                     if kind == socket.SOCK_DGRAM:
                         asking.send(b"?")
+                    # What is let through may take its time to answer; of what is dropped TCP knows here already.
+                    asking.settimeout(2.0 if kind == socket.SOCK_DGRAM else 60.0)
                     return asking.recv(100).decode()
                 except OSError:
                     return ""
 
         return str(self.at(place, there))
-
-
-def perform(plan: list[Operation]) -> None:
-    for operation in plan:
-        operation.perform()
 
 
 def build(world: World) -> None:

@@ -34,7 +34,7 @@ from kernelkit.kernel.ip import (
 )
 from kernelkit.kernel.ip_show import Address, Route
 from kernelkit.trace import Operation
-from tests.child import in_child
+from tests.plans import alone, perform, type_in
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing links takes CAP_NET_ADMIN: root")
 
@@ -64,27 +64,6 @@ def state() -> list[Kept]:
 
 def plain(found: Kept) -> Kept:
     return {key: value for key, value in found.items() if key not in CHANCE}
-
-
-def alone(work: Callable[[], Any]) -> Any:
-    """What `work` returns in a network namespace of its own, whose sockets are the host's too."""
-
-    def there() -> Any:
-        libc.unshare(libc.CLONE_NEWNET)
-        netlink.open_host_sockets()
-        return work()
-
-    return in_child(there)
-
-
-def perform(plan: Sequence[Operation]) -> None:
-    for operation in plan:
-        operation.perform()
-
-
-def type_in(plan: Sequence[Operation]) -> None:
-    script = "set -e\n" + "".join(f"{operation.shell()}\n" for operation in plan)
-    subprocess.run(["sh", "-c", script], check=True)
 
 
 ALL: list[Operation] = [

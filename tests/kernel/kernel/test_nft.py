@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +17,8 @@ from kernelkit.container.nat import Publication
 from kernelkit.kernel import libc, netlink, nft, nft_show
 from kernelkit.kernel.nft import AddMapElement, AddSetElement, DeleteMapElement, DeleteSetElement, RunNft
 from kernelkit.trace import Operation
-from tests.child import in_child
+from tests import plans
+from tests.plans import perform, type_in
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="changing rules takes CAP_NET_ADMIN: root"),
@@ -29,25 +30,8 @@ WEB = AddMapElement(TABLE, "tcp_ports", "8080", "172.17.0.2 . 80")
 
 
 def alone(work: Callable[[], Any]) -> Any:
-    """What `work` returns in a network namespace of its own that has our table, whose sockets are the host's too."""
-
-    def there() -> Any:
-        libc.unshare(libc.CLONE_NEWNET)
-        netlink.open_host_sockets()
-        perform(nat.table())
-        return work()
-
-    return in_child(there)
-
-
-def perform(plan: Sequence[Operation]) -> None:
-    for operation in plan:
-        operation.perform()
-
-
-def type_in(plan: Sequence[Operation]) -> None:
-    script = "set -e\n" + "".join(f"{operation.shell()}\n" for operation in plan)
-    subprocess.run(["sh", "-c", script], check=True)
+    """What `work` returns in a network namespace of its own that has our table."""
+    return plans.alone(work, nat.table())
 
 
 def rules() -> str:
@@ -90,11 +74,10 @@ def test_the_same_typed_into_a_shell_gives_the_same() -> None:
 
 def test_the_table_typed_is_the_table_performed() -> None:
     def typed() -> str:
-        libc.unshare(libc.CLONE_NEWNET)
         type_in(nat.table())
         return rules()
 
-    assert in_child(typed) == alone(rules)
+    assert plans.alone(typed) == alone(rules)
 
 
 def test_the_rules_can_be_laid_again_over_what_the_maps_hold() -> None:

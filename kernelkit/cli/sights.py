@@ -108,9 +108,10 @@ def layered(eyes: Eyes) -> str:
     if _overlay(eyes, 1):
         raise Unseen("the overlay is mounted in the host as well")
     options = dict(option.partition("=")[::2] for option in line.split()[-1].split(","))
-    layers = [key for key in options if key.startswith("lowerdir")]
-    count = options[layers[0]].count(":") + 1 if layers else 0
-    return f"overlay at …/merged: {count} read-only layers below, upperdir on top; the host has no such mount"
+    below = [folder for key in options if key.startswith("lowerdir") for folder in options[key].split(":")]
+    count = sum(folder.startswith(f"{eyes.home}/layers/") for folder in below)
+    places = " and one of empty places to mount on" if len(below) > count else ""
+    return f"overlay at …/merged: the image's {count} layers{places} below, upperdir on top; the host has no such mount"
 
 
 def _overlay(eyes: Eyes, pid: int) -> str:

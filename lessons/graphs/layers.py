@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from lessons.graphs.graph import Graph, Group, Node
 from lessons.state import Layer, State
 
@@ -9,7 +11,8 @@ from lessons.state import Layer, State
 def layers(state: State) -> Graph:
     """From above: the view, the writable sheet, the image's sheets with the newest on top."""
     numbered = list(enumerate(state.layers, 1))
-    stack = [_merged(state), _upper(state), *(_lower(number, layer) for number, layer in reversed(numbered))]
+    stack = [_merged(state), _upper(state), *_init(state)]
+    stack += [_lower(number, layer) for number, layer in reversed(numbered)]
     if not state.layers:
         stack.append(Node("lower-1", "lower", ("no image here yet",), kind="absent"))
     return Graph("layers", Group("layers", "", tuple(stack), "column"), alt=_alt(state))
@@ -30,6 +33,14 @@ def _upper(state: State) -> Node:
     is_mounted = bool(state.inside and state.inside.root)
     lines = (f"read-write: {names or 'nothing written yet'}",) if is_mounted else ("an empty directory",)
     return Node("upper", "upper", lines, kind="writable" if is_mounted else "absent")
+
+
+def _init(state: State) -> tuple[Node, ...]:
+    """The sheet between the writable one and the image's, if the kernel's mount has one: see overlay's lowerdir."""
+    below = state.inside.root.option("lowerdir").split(":") if state.inside and state.inside.root else []
+    if not any(PurePath(folder).parent.name == "init" for folder in below):
+        return ()
+    return (Node("init", "init", ("empty places to mount on:", "/dev, /proc, /etc/hosts …"), kind="layer"),)
 
 
 def _lower(number: int, layer: Layer) -> Node:

@@ -34,7 +34,7 @@ STAGES = (
             "The picture knows seven kinds of namespace. Which one will this container share with the host?",
             ("none of them", "net", "user", "cgroup"),
             2,
-            "user: root in there is the host's root, held back only by what it gives up in step 8. "
+            "root in there is the host's root, held back only by what it gives up in step 8. "
             "(Linux has an eighth kind, time, and engines leave the clocks alone.)",
         ),
         why="There is no “container” in Linux. There are processes that see less than others do, "
@@ -71,8 +71,8 @@ STAGES = (
             "If the container changes a file of the image, where will the changed file be?",
             ("in the layer it came from", "in upper", "in memory"),
             1,
-            "In upper: overlayfs copies the file up first, and the copy hides the one below. The layers stay as they "
-            "are, for everybody else. There is an `etc` already: places for the hosts and resolv.conf of its own.",
+            "overlayfs copies the file up first, and the copy hides the one below. The layers stay as they are, "
+            "for everybody else.",
         ),
         why="A hundred containers of one image share its layers. Into the tree go /proc, /sys and a small /dev, "
         "then what a container should not see is covered up.",
@@ -142,7 +142,7 @@ STAGES = (
             "root gives up most of its rights here. How could bash get them back?",
             ("with sudo", "it is root: it only needs to ask", "not at all"),
             2,
-            "Not at all: the bounding set can only shrink, and `execve` gives nothing that is not in it. "
+            "The bounding set can only shrink, and `execve` gives nothing that is not in it. "
             "root in there is less than root out here.",
         ),
         why="Only the last call starts the program you asked for. "

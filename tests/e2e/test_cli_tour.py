@@ -24,6 +24,19 @@ def test_the_tour_sees_all_eight_steps_and_cleans_up(shared_kk: Kernelkit) -> No
     assert shared_kk("status").returncode == 0
 
 
+def test_its_lines_fit_into_a_terminal_of_80_columns_and_are_coloured_only_there(shared_kk: Kernelkit) -> None:
+    toured = shared_kk("tour").stdout
+    assert "\x1b" not in toured
+    # What cannot be broken, an address or a search path, may stick out.
+    assert [line for line in toured.splitlines() if len(line) > 80 and " " in line.strip()] == []
+    child = shared_kk.terminal([KERNELKIT, "tour"], (50, 80), {"NO_COLOR": ""})
+    child.expect_exact("\x1b[1m1. ")
+    child.expect_exact("ctrl-C leaves ")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+
+
 def test_in_a_terminal_it_waits_for_enter(shared_kk: Kernelkit) -> None:
     child = shared_kk.terminal([KERNELKIT, "tour"], (50, 200), {"NO_COLOR": "1"})
     for number in range(1, 9):

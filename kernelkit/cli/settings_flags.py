@@ -54,12 +54,9 @@ PROCESS = (
     Flag("user", STRING, "User name or UID (<name|uid>[:<group|gid>])", "u"),
     Flag("workdir", STRING, "Working directory inside the container", "w"),
 )
-LIMITS = (
+# Those that `update` can change later.
+CHANGEABLE = (
     Flag("blkio-weight", UINT16, "Relative weight of block I/O, 10 to 1000, or 0 to disable", default=0),
-    Flag("blkio-weight-device", LIST, "Relative weight of a device's block I/O", check=check_weight),
-    Flag("cgroup-parent", STRING, "Parent cgroup of the container"),
-    Flag("cpu-count", INT, "Number of CPUs (Windows only)"),
-    Flag("cpu-percent", INT, "Percentage of CPU (Windows only)"),
     Flag("cpu-period", INT, "Period of the CPU quota, in microseconds"),
     Flag("cpu-quota", INT, "CPU time in a period, in microseconds"),
     Flag("cpu-rt-period", INT, "Period of the real-time CPU limit, in microseconds"),
@@ -68,6 +65,17 @@ LIMITS = (
     Flag("cpus", DECIMAL, "Number of CPUs"),
     Flag("cpuset-cpus", STRING, "CPUs it may run on (0-3, 0,1)"),
     Flag("cpuset-mems", STRING, "Memory nodes it may use (0-3, 0,1)"),
+    Flag("memory", BYTES, "Limit of memory", "m"),
+    Flag("memory-reservation", BYTES, "Soft limit of memory"),
+    Flag("memory-swap", SWAP, "Limit of memory and swap together; -1 for unlimited swap"),
+    Flag("pids-limit", INT, "Limit of processes (-1 for unlimited)"),
+)
+LIMITS = (
+    *CHANGEABLE,
+    Flag("blkio-weight-device", LIST, "Relative weight of a device's block I/O", check=check_weight),
+    Flag("cgroup-parent", STRING, "Parent cgroup of the container"),
+    Flag("cpu-count", INT, "Number of CPUs (Windows only)"),
+    Flag("cpu-percent", INT, "Percentage of CPU (Windows only)"),
     Flag("device-read-bps", LIST, "Limit the rate of reading from a device, in bytes a second", check=check_rate),
     Flag("device-read-iops", LIST, "Limit the rate of reading from a device, in operations a second", check=check_rate),
     Flag("device-write-bps", LIST, "Limit the rate of writing to a device, in bytes a second", check=check_rate),
@@ -75,13 +83,9 @@ LIMITS = (
     Flag("io-maxbandwidth", BYTES, "Maximum I/O bandwidth of the system drive (Windows only)"),
     Flag("io-maxiops", UINT, "Maximum operations a second of the system drive (Windows only)"),
     Flag("kernel-memory", BYTES, "Limit of kernel memory (no longer in any kernel)"),
-    Flag("memory", BYTES, "Limit of memory", "m"),
-    Flag("memory-reservation", BYTES, "Soft limit of memory"),
-    Flag("memory-swap", SWAP, "Limit of memory and swap together; -1 for unlimited swap"),
     Flag("memory-swappiness", INT, "How readily memory is swapped (0 to 100)", default=-1),
     Flag("oom-kill-disable", BOOL, "Do not kill it when memory runs out"),
     Flag("oom-score-adj", INT, "How readily the kernel kills it when memory runs out (-1000 to 1000)"),
-    Flag("pids-limit", INT, "Limit of processes (-1 for unlimited)"),
     Flag("shm-size", BYTES, "Size of /dev/shm"),
     Flag("ulimit", ULIMIT, "Limit of a process's resource (name=soft[:hard])"),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from kernelkit.cli.connect import connect
 from kernelkit.cli.each import for_each
-from kernelkit.cli.flags import BYTES, DECIMAL, INT, STRING, SWAP, UINT16, Command, Flag
+from kernelkit.cli.flags import STRING, Command, Flag
 from kernelkit.cli.output import Failure, say
 from kernelkit.cli.settings import restart_policy
+from kernelkit.cli.settings_flags import CHANGEABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,22 +69,7 @@ UPDATE = Command(
     update,
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Update configuration of one or more containers",
-    (
-        Flag("blkio-weight", UINT16, "Relative weight of block I/O, 10 to 1000, or 0 to disable", default=0),
-        Flag("cpu-period", INT, "Period of the CPU quota, in microseconds"),
-        Flag("cpu-quota", INT, "CPU time in a period, in microseconds"),
-        Flag("cpu-rt-period", INT, "Period of the real-time CPU limit, in microseconds"),
-        Flag("cpu-rt-runtime", INT, "Real-time CPU time in a period, in microseconds"),
-        Flag("cpu-shares", INT, "Relative weight of CPU time", "c"),
-        Flag("cpus", DECIMAL, "Number of CPUs"),
-        Flag("cpuset-cpus", STRING, "CPUs it may run on (0-3, 0,1)"),
-        Flag("cpuset-mems", STRING, "Memory nodes it may use (0-3, 0,1)"),
-        Flag("memory", BYTES, "Limit of memory", "m"),
-        Flag("memory-reservation", BYTES, "Soft limit of memory"),
-        Flag("memory-swap", SWAP, "Limit of memory and swap together; -1 for unlimited swap"),
-        Flag("pids-limit", INT, "Limit of processes (-1 for unlimited)"),
-        Flag("restart", STRING, "What to do when the container exits"),
-    ),
+    (*CHANGEABLE, Flag("restart", STRING, "What to do when the container exits")),
     least=1,
     most=None,
 )

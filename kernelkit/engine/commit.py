@@ -15,6 +15,7 @@ from kernelkit.engine import stop
 from kernelkit.engine.amend import amended
 from kernelkit.engine.changes import MOUNT_POINTS, below
 from kernelkit.engine.engine import Engine
+from kernelkit.engine.images import ALGORITHM
 from kernelkit.engine.model import Container, now
 from kernelkit.errors import Conflict, InvalidRequest
 from kernelkit.image.catalogue import Image, Layer
@@ -112,6 +113,8 @@ def name(repository: str, tag: str) -> Reference:
     found = Reference.parse(f"{repository}:{tag}" if tag else repository)
     if found.digest:
         raise InvalidRequest("cannot import digest reference")
+    if found.familiar_repository == ALGORITHM:
+        raise InvalidRequest("refusing to create an ambiguous tag using digest algorithm as name")
     return found
 
 

@@ -19,6 +19,8 @@ from kernelkit.image.reference import Reference
 
 Json = dict[str, Any]
 
+ALGORITHM = "sha256"  # what looks like a digest is no name
+
 
 def find(engine: Engine, name: str, platform: Platform | None = None) -> Image:
     """The image of that name, digest, id or beginning of an id, for that platform; NotFound in Docker's words."""
@@ -250,6 +252,8 @@ def _new_name(repository: str, tag: str) -> Reference:
     name = Reference.parse(f"{repository}:{tag}" if tag else repository)
     if name.digest:
         raise InvalidRequest("refusing to create a tag with a digest reference")
+    if name.familiar_repository == ALGORITHM:
+        raise InvalidRequest("refusing to create an ambiguous tag using digest algorithm as name")
     return name
 
 

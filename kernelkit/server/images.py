@@ -93,6 +93,8 @@ def tag(engine: Engine, request: Request) -> Answer:
 
 def remove(engine: Engine, request: Request) -> Answer:
     """`DELETE /images/{name}`."""
+    if not request["name"].strip():
+        raise InvalidRequest("image name cannot be blank")
     force, keep_parents = request.flag("force"), request.flag("noprune")
     gone = rmi.remove(
         engine, request["name"], force=force, prune=not keep_parents, platform=platform(request, "platforms")

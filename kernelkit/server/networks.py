@@ -6,12 +6,16 @@ from kernelkit.engine import networks, plugging
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.errors import InvalidRequest
+from kernelkit.server import absent
 from kernelkit.server.messages import Answer, Request, as_json, empty
 
 
 def create(engine: Engine, request: Request) -> Answer:
     """`POST /networks/create`."""
-    network = networks.create(engine, request.json())
+    body = request.json()
+    if body.get("Scope") == "swarm" or body.get("Driver") == "overlay":
+        return absent.cluster(engine, request)
+    network = networks.create(engine, body)
     return as_json({"Id": network.id, "Warning": ""}, 201)
 
 

@@ -39,6 +39,8 @@ def ask(kk: Kernelkit, method: str, path: str) -> tuple[int, str]:
         ("stack ls", NO_MANAGER),
         ("config ls", NO_MANAGER),
         ("secret ls", NO_MANAGER),
+        ("network create -d overlay spans", NO_MANAGER),
+        ("network create --scope swarm spans", NO_MANAGER),
         ("plugin install x", "plugins are not supported by kernelkit"),
         ("plugin inspect x", 'plugin "x" not found'),
         ("plugin rm x", 'plugin "x" not found'),

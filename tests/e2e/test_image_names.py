@@ -19,3 +19,13 @@ def test_a_repository_with_another_tag_keeps_its_digests(shared_kk: Kernelkit) -
     shared_kk("tag", "busybox", "busybox:other")
     assert shared_kk("rmi", "busybox:other").stdout == "Untagged: busybox:other\n"
     assert "sha256:" in shared_kk("images", "--digests", "--format", "{{.Digest}}", "busybox").stdout
+
+
+def test_what_looks_like_a_digest_is_no_name(shared_kk: Kernelkit) -> None:
+    shared_kk.docker("pull", "-q", "busybox")
+    shared_kk.docker("create", "--name", "named", "busybox")
+    said = "refusing to create an ambiguous tag using digest algorithm as name"
+    assert said in shared_kk.docker("tag", "busybox", "sha256:abc", check=False).stderr
+    assert said in shared_kk.docker("commit", "named", "sha256:abc", check=False).stderr
+    shared_kk.docker("rm", "named")
+    assert "image name cannot be blank" in shared_kk.docker("rmi", " ", check=False).stderr

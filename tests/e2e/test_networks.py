@@ -294,7 +294,7 @@ def test_a_network_can_have_ipv6_too(clean: Kernelkit) -> None:
         (("network", "rm", "bridge"), 1, "bridge is a pre-defined network and cannot be removed"),
         (("network", "create", "bridge"), 1, "operation is not permitted on predefined bridge network"),
         (("network", "create", "--subnet", "172.17.9.0/24", "x1"), 1, "Pool overlaps with other one on this address"),
-        (("network", "create", "-d", "overlay", "x2"), 1, 'plugin "overlay" not found'),
+        (("network", "create", "-d", "overlay", "x2"), 1, "This node is not a swarm manager"),
         (("network", "create", "-o", "nonsense=1", "x3"), 1, "nonsense=1"),
         (("network", "inspect", "nosuch"), 1, "nosuch"),
         (("run", "--rm", "--network", "nosuch", "busybox", "true"), 125, "network nosuch not found"),

@@ -35,6 +35,8 @@ def _fill(container: Container, image: Image, trace: Trace) -> None:
         place = mount["Destination"]
         if mount["Type"] != "volume" or "nocopy" in mount["Mode"].split(",") or place in kept_empty:
             continue
+        if (mount.get("Spec") or {}).get("Subpath"):
+            continue  # somebody has filled the volume already, or there would be no such part of it
         if not os.path.isdir(mount["Source"]) or any(os.scandir(mount["Source"])):
             continue
         sources = shown(list(reversed(image.layers)), place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ipaddress
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ ff00::0	ip6-mcastprefix
 ff02::1	ip6-allnodes
 ff02::2	ip6-allrouters
 """
+LARGEST = 1 << 20  # bytes of a file that is read and written again
 RESOLV_CONF = "/etc/resolv.conf"
 # Where systemd-resolved writes the servers that it asks itself; what it gives programs is its own loopback address.
 RESOLVED = "/run/systemd/resolve/resolv.conf"
@@ -76,6 +78,16 @@ def usable(text: str) -> list[str]:
             if not ipaddress.ip_address(server.partition("%")[0]).is_loopback:
                 found.append(server)
     return found
+
+
+def written(path: str | os.PathLike[str]) -> str | None:
+    """The text of such a file, to which a container may have done anything; None when it cannot be worked on."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(LARGEST + 1)
+        return text.decode() if len(text) <= LARGEST else None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def digest(text: str) -> str:

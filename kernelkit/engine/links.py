@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kernelkit.engine import etc
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.errors import InvalidRequest, KernelkitError, NotFound
@@ -148,8 +149,8 @@ def tell(engine: Engine, container: Container) -> list[WriteFile]:
     address = str((container.networks.get("bridge") or {}).get("IPAddress") or "")
     for alias, parent in parents(engine, container) if address else ():
         path = engine.folder(parent.id) / "hosts"
-        if parent.state.running and path.is_file():
-            text = path.read_text()
+        text = etc.written(path) if parent.state.pid else None
+        if text is not None:
             # The first word of a line in which the alias is the first name.
             told = re.sub(rf"^[^\s#:]+(?=\t{re.escape(alias)}(\s|\.))", address, text, flags=re.MULTILINE)
             plan += [WriteFile(str(path), told)] if told != text else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -132,24 +131,26 @@ def _lead_in(engine: Engine, container: Container, trace: Trace) -> None:
     published = endpoints.published(engine, container)
     _perform(trace, "nat", nat.publish(engine.uplink.inner(published)))
     _perform(trace, "nat", engine.uplink.publish(published), "machine")
-    engine.uplink.relay(published)
+    try:
+        engine.uplink.relay(published)
+    except OSError as error:
+        raise OperationFailed(f"publish ports at IPv6 addresses: {explain(error)}") from None
 
 
 def _files(engine: Engine, container: Container, gone: Sequence[str] = ()) -> list[Operation]:
     """The container's /etc/hosts with the addresses that it has now; its /etc/resolv.conf unless it has changed it."""
     path = engine.folder(container.id) / "hosts"
     plan: list[Operation] = []
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        before = path.read_text()
+    before = etc.written(path)
+    if before is not None:
         after = etc.change_hosts(before, gone, _addresses(container), endpoints.hosts_name(container))
         plan += [WriteFile(str(path), after)] if after != before else []
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        path = path.with_name("resolv.conf")
-        before = path.read_text()
-        if etc.digest(before) == container.state.resolv_conf:
-            after = etc.resolv_conf(container.host_config, embedded=endpoints.embedded(container))
-            container.state.resolv_conf = etc.digest(after)
-            plan += [WriteFile(str(path), after)] if after != before else []
+    path = path.with_name("resolv.conf")
+    before = etc.written(path)
+    if before is not None and etc.digest(before) == container.state.resolv_conf:
+        after = etc.resolv_conf(container.host_config, embedded=endpoints.embedded(container))
+        container.state.resolv_conf = etc.digest(after)
+        plan += [WriteFile(str(path), after)] if after != before else []
     return plan
 
 

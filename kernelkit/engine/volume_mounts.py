@@ -84,7 +84,7 @@ def _release(engine: Engine, volume: Volume, who: str, container: Container, tra
         if who in users:
             users.remove(who)
         visited = who != container.id
-        running = [c for c in volumes.users(engine, volume.name) if c.state.running and (visited or c is not container)]
+        running = [c for c in volumes.users(engine, volume.name) if c.state.pid and (visited or c is not container)]
         if users or running or not is_mounted(place):
             return
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -137,9 +139,11 @@ def test_before_version_1_44_read_only_was_the_mount_alone(kk: Kernelkit) -> Non
         "HostConfig": {"Binds": [f"{kk.home}/outer:/x:ro"]},
     }
     for version, said in (("v1.43", "inner\n"), ("v1.44", "")):
-        made = [
-            *("curl", "-s", "--unix-socket", str(kk.socket), "-H", "Content-Type: application/json"),
-            *("-d", json.dumps(body), f"http://localhost/{version}/containers/create"),
-        ]
-        identity = json.loads(kk.run(made).stdout)["Id"]
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(kk.socket))
+        kind = {"Content-Type": "application/json"}
+        connection.request("POST", f"/{version}/containers/create", json.dumps(body), kind)
+        identity = json.loads(connection.getresponse().read())["Id"]
+        connection.close()
         assert kk.docker("start", "-a", identity, check=False).stdout == said

@@ -110,3 +110,14 @@ def test_a_changed_hosts_keeps_what_is_not_the_engine_s() -> None:
         "127.0.0.1\tlocalhost\n\n# mine\n172.17.0.2 elsewhere\n172.17.0.2\tme too\n10.0.0.1\tx\n172.18.0.2\tme\n"
     )
     assert etc.change_hosts("", [], ["172.17.0.2"], "me.home me") == "172.17.0.2\tme.home me\n"
+
+
+def test_a_file_that_cannot_be_worked_on_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "hosts"
+    assert etc.written(file) is None
+    file.write_bytes(b"\xff\xfe")
+    assert etc.written(file) is None
+    file.write_bytes(bytes(etc.LARGEST + 1))
+    assert etc.written(file) is None
+    file.write_text("10.0.0.1\tx\n")
+    assert etc.written(file) == "10.0.0.1\tx\n"

@@ -9,7 +9,7 @@ Everything that comes and goes is an element of a map or set; the rules never ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kernelkit.kernel.nft import AddMapElement, AddSetElement, DeleteMapElement, DeleteSetElement, RunNft
@@ -19,6 +19,7 @@ TABLE = "kernelkit"
 MASQUERADED = "masqueraded"  # the set of addresses that are let out
 ANYWHERE = ("", "0.0.0.0")
 PROTOCOLS = ("tcp", "udp")
+MAPS = tuple(f"{proto}_{kind}" for proto in PROTOCOLS for kind in ("ports", "at"))
 
 # `same` holds pairs of a bridge and itself, for nft compares no two names of one packet.
 # The last masquerade is for who calls a published port from inside: the answer must come back the way the call went.
@@ -131,6 +132,27 @@ def publish(publications: Sequence[Publication], table: str = "", where: str = "
 def unpublish(publications: Sequence[Publication], table: str = "", where: str = "host") -> list[Operation]:
     """The ports led in no more; connections that are open go on."""
     return [DeleteMapElement(table or p.table, *_element(p), where=where) for p in publications]
+
+
+def strays(
+    held: Mapping[str, Sequence[tuple[str, str]]],
+    addresses: Sequence[str],
+    publications: Sequence[Publication],
+    table: str = TABLE,
+    where: str = "host",
+) -> list[Operation]:
+    """What the set and the maps hold (name → key, value) and none of these has a use for, taken out."""
+    wanted = {(MASQUERADED, address, "") for address in addresses} | {_element(p) for p in publications}
+    plan: list[Operation] = []
+    for name, elements in held.items():
+        for key, value in elements:
+            if (name, key, value) in wanted:
+                continue
+            if value:
+                plan.append(DeleteMapElement(table, name, key, value, where=where))
+            else:
+                plan.append(DeleteSetElement(table, name, key, where=where))
+    return plan
 
 
 def _element(publication: Publication) -> tuple[str, str, str]:

@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Sequence
 
 from kernelkit.container import nat, network
+from kernelkit.container.nat import Publication
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Network
 from kernelkit.errors import OperationFailed
-from kernelkit.kernel import ip_show
+from kernelkit.kernel import ip_show, nft_show
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.nft import RunNft
 from kernelkit.trace import Operation, Trace, explain
@@ -29,6 +30,21 @@ def prepare(engine: Engine) -> None:
         plan += [] if each.bridge in there else _make(engine, each)
         plan += _rules(engine, each)
     _perform(engine, plan)
+
+
+def sweep(engine: Engine, addresses: Sequence[str], published: Sequence[Publication]) -> None:
+    """Take out of the rules, on both ends of the cable, what belongs to none of these; refusals are complained of."""
+    own, outer = engine.host.table, engine.uplink.table
+    held = {name: nft_show.held(own, name, "host") for name in (nat.MASQUERADED, *nat.MAPS)}
+    plan = nat.strays(held, addresses, engine.uplink.inner(published), own)
+    if outer:
+        held = {name: nft_show.held(outer, name, "machine") for name in nat.MAPS}
+        plan += nat.strays(held, (), engine.uplink.outer(published), outer, "machine")
+    for operation in plan:
+        try:
+            _perform(engine, [operation])
+        except OperationFailed as error:
+            engine.complain(f"sweep the rules: {error}")
 
 
 def let_out(engine: Engine, addresses: Sequence[str]) -> None:

@@ -60,6 +60,7 @@ def prepare(engine: Engine) -> None:
     _forget_what_ended(engine)
     is_new = not nft_show.has_set(engine.host.table, nat.MASQUERADED, "host")
     bridges.prepare(engine)
+    _sweep(engine)
     if is_new:  # an earlier version of us knew no such set, and let out whoever was in a network
         bridges.let_out(engine, [a for c in engine.state.containers() for a in endpoints.let_out(engine, c)])
 
@@ -217,6 +218,14 @@ def _forget_what_ended(engine: Engine) -> None:
                 engine.uplink.relay(endpoints.published(engine, container))
             except (Conflict, OSError) as error:
                 engine.complain(f"the ports of {container.short_id}: {error}")
+
+
+def _sweep(engine: Engine) -> None:
+    """Take out of the rules what an engine that was killed had put there for containers that did not come to run."""
+    running = [container for container in engine.state.containers() if container.state.running]
+    published = [p for container in running for p in endpoints.published(engine, container)]
+    addresses = [address for container in running for address in endpoints.let_out(engine, container)]
+    bridges.sweep(engine, addresses, published)
 
 
 def _take_again(engine: Engine, ports: Sequence[tuple[str, str, int]]) -> None:

@@ -151,13 +151,13 @@ class Uplink:
         """The plan, for the real machine, that leads these ports to the practice host."""
         if not self._cable:
             return []
-        return nat.publish(self._outer(publications), table=self._cable.table, where="machine")
+        return nat.publish(self.outer(publications), table=self._cable.table, where="machine")
 
     def unpublish(self, publications: Sequence[Publication]) -> list[Operation]:
         """The plan that takes that back."""
         if not self._cable:
             return []
-        return nat.unpublish(self._outer(publications), table=self._cable.table, where="machine")
+        return nat.unpublish(self.outer(publications), table=self._cable.table, where="machine")
 
     def relay(self, publications: Sequence[Publication]) -> None:
         """Have what comes for IPv6 addresses passed on; OSError when it cannot be. To be held, and led in, by then."""
@@ -173,8 +173,15 @@ class Uplink:
         for p in publications:
             self._relay.drop((p.proto, p.host_ip, p.host_port))
 
-    def _outer(self, publications: Sequence[Publication]) -> list[Publication]:
-        assert self._cable
+    @property
+    def table(self) -> str:
+        """The real machine's table of rules for the cable; empty without one."""
+        return self._cable.table if self._cable else ""
+
+    def outer(self, publications: Sequence[Publication]) -> list[Publication]:
+        """As the real machine sees them: those of IPv4, leading to where they arrive in the practice host."""
+        if not self._cable:
+            return []
         return [
             replace(p, address=self._cable.inner, port=p.cable or p.host_port)
             for p in publications

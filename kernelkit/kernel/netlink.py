@@ -84,15 +84,18 @@ def number(kind: int, value: int) -> bytes:
 
 def attributes(data: bytes) -> dict[int, bytes]:
     """The attributes in these bytes: kind → value; of two of a kind the later one."""
-    found = {}
+    return dict(each_attribute(data))
+
+
+def each_attribute(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The attributes in these bytes, in order: kind and value."""
     at = 0
     while at + 4 <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < 4:
             break
-        found[kind & 0x3FFF] = data[at + 4 : at + length]  # without NLA_F_NESTED, NLA_F_NET_BYTEORDER
+        yield kind & 0x3FFF, data[at + 4 : at + length]  # without NLA_F_NESTED, NLA_F_NET_BYTEORDER
         at += length + 3 & ~3
-    return found
 
 
 def connect(protocol: int, pid: int = 0) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.e2e.test_step import Start
 from tests.machine import Machine, short_folder
 
 HOSTS = ("practice", "real")
@@ -178,6 +179,28 @@ def test_an_engine_that_was_killed_finds_them_out_and_takes_back_what_has_ended(
     assert (let_out(kk), asks(kk, "one")) == (["172.17.0.2"], MACHINE)
 
 
+def test_an_engine_that_was_killed_in_the_middle_of_a_start_leaves_the_address_and_the_port_free(kk: Kernelkit) -> None:
+    name = kk.docker("create", "-p", "8094:80", "busybox", "sleep", "1000").stdout.strip()
+    start = Start(kk, name, step=1)
+    start.until("Exec")
+    assert let_out(kk) == ["172.17.0.2"]
+    restart_engine(kk)
+    assert let_out(kk) == []
+    assert "8094" not in kk("shell", "nft", "list", "ruleset").stdout
+    serve(kk, "one", "-p", "8094:80")
+    assert (fetch(kk, "127.0.0.1", 8094), asks(kk, "one")) == ("one", MACHINE)
+
+
+def test_many_at_once_are_all_let_out(kk: Kernelkit) -> None:
+    """Their first processes share one socket to the packet filter."""
+    script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do docker run -d busybox sleep 1000 & done; wait"
+    for _ in range(3):
+        assert len(kk.run(["sh", "-c", script]).stdout.split()) == 12
+        assert let_out(kk) == sorted(f"172.17.0.{number}" for number in range(2, 14))
+        kk.docker("rm", "-f", *kk.docker("ps", "-aq").stdout.split())
+        assert let_out(kk) == []
+
+
 def test_an_engine_that_comes_to_earlier_rules_lets_out_who_was(kk: Kernelkit) -> None:
     run(kk, "one")
     script = EARLIER.format(table=table(kk))
@@ -255,7 +278,9 @@ def test_ipv6_goes_on_when_the_engine_or_the_program_for_it_is_killed(kk: Kernel
 
 
 def test_a_port_that_somebody_has_at_ipv6_is_said(kk: Kernelkit) -> None:
-    listen = "import socket; s = socket.create_server(('::', 8093), family=socket.AF_INET6); print('on', flush=True); input()"
+    listen = (
+        "import socket; s = socket.create_server(('::', 8093), family=socket.AF_INET6); print('on', flush=1); input()"
+    )
     with kk.start([sys.executable, "-c", listen], stdin=subprocess.PIPE) as somebody:
         assert somebody.stdout
         assert somebody.stdout.readline() == "on\n", somebody.stderr and somebody.stderr.read()

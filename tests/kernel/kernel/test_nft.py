@@ -178,6 +178,26 @@ def test_whether_there_is_a_set() -> None:
     assert alone(there) == [True, True, False, False, False, False]
 
 
+def test_what_is_held_is_read_as_it_is_written() -> None:
+    def there() -> Any:
+        perform(ALL)
+        many = [AddSetElement(TABLE, nat.MASQUERADED, f"10.0.{n // 250}.{n % 250}") for n in range(2000)]
+        for start in range(0, 2000, 200):
+            AddSetElement.perform_together(many[start : start + 200])
+        names = ("tcp_ports", "tcp_at", "udp_at", "nosuch")
+        return {name: nft_show.held(TABLE, name) for name in names}, len(nft_show.held(TABLE, nat.MASQUERADED, "host"))
+
+    assert alone(there) == (
+        {
+            "tcp_ports": [("8080", "172.17.0.2 . 80")],
+            "tcp_at": [("127.0.0.1 . 8080", "172.17.0.4 . 81")],
+            "udp_at": [("10.1.2.3 . 65535", "172.17.0.5 . 1")],
+            "nosuch": [],
+        },
+        2002,
+    )
+
+
 def test_more_than_fit_into_one_message_buffer() -> None:
     plan = [AddMapElement(TABLE, "tcp_ports", str(port), "172.17.0.2 . 80") for port in range(1, 1501)]
     gone = [DeleteMapElement(TABLE, "tcp_ports", str(port), "172.17.0.2 . 80") for port in range(1, 1501)]

@@ -71,3 +71,16 @@ def test_what_was_added_is_deleted() -> None:
 def test_the_shell_line_is_what_a_person_types() -> None:
     (operation,) = nat.publish([Publication("tcp", "", 8080, "172.17.0.2", 80)])
     assert operation.shell() == "nft 'add element ip kernelkit tcp_ports { 8080 : 172.17.0.2 . 80 }'"
+
+
+def test_what_belongs_to_nobody_is_taken_out() -> None:
+    published = [Publication("tcp", "", 8080, "172.17.0.2", 80), Publication("udp", "10.0.0.1", 53, "172.17.0.2", 53)]
+    held = {
+        "masqueraded": [("172.17.0.2", ""), ("172.17.0.3", "")],
+        "tcp_ports": [("8080", "172.17.0.2 . 80"), ("8081", "172.17.0.3 . 80")],
+        "udp_at": [("10.0.0.1 . 53", "172.17.0.2 . 53")],
+    }
+    assert nat.strays(held, ["172.17.0.2"], published) == [
+        DeleteSetElement("kernelkit", "masqueraded", "172.17.0.3", where="host"),
+        DeleteMapElement("kernelkit", "tcp_ports", "8081", "172.17.0.3 . 80", where="host"),
+    ]

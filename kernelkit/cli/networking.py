@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from kernelkit.cli.flags import Options
+
 PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -70,6 +72,78 @@ def empty_endpoint() -> dict[str, Any]:
         "GlobalIPv6PrefixLen": 0,
         "DNSNames": None,
     }
+
+
+def endpoints(options: Options) -> tuple[dict[str, Any], str]:
+    """(network → endpoint, the network mode): what `--network` and the options that go with it ask for."""
+    wanted = [*options["network"], *options["net"]] or [parse_network("default")]
+    first = wanted[0]
+    _lend(first, options)
+    mode = first["target"]
+    if len({is_user_defined(one["target"]) for one in wanted}) > 1:
+        raise ValueError("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+    found: dict[str, Any] = {}
+    for one in wanted:
+        if one["target"] in found:
+            raise ValueError(f'network "{one["target"]}" is specified multiple times')
+        found[one["target"]] = _endpoint(one)
+    named = "network" in options.given or "net" in options.given
+    if named and len(wanted) == 1 and found[mode] == empty_endpoint():
+        found = {}  # nothing to say of it: the engine connects it by the mode
+    return found, mode
+
+
+def _lend(network: dict[str, Any], options: Options) -> None:
+    """Give the first network what `--ip`, `--network-alias` and the others say of it."""
+    aliases = options.many("network-alias") + options.many("net-alias")
+    for here, said, what in (
+        (network["aliases"], aliases, "--network-alias and per-network alias"),
+        (network.get("ip"), options.text("ip"), "--ip and per-network IPv4 address"),
+        (network.get("ip6"), options.text("ip6"), "--ip6 and per-network IPv6 address"),
+        (network.get("mac-address"), options.text("mac-address"), "--mac-address and per-network MAC address"),
+        (
+            network["link_local"],
+            options.many("link-local-ip"),
+            "--link-local-ip and per-network link-local IP addresses",
+        ),
+    ):
+        if here and said:
+            raise ValueError(f"conflicting options: cannot specify both {what}")
+    user_defined = is_user_defined(network["target"])
+    if aliases and not user_defined:
+        raise ValueError("network-scoped aliases are only supported for user-defined networks")
+    network["aliases"] = network["aliases"] or aliases
+    network["ip"] = network.get("ip") or options.text("ip")
+    network["ip6"] = network.get("ip6") or options.text("ip6")
+    network["link_local"] = network["link_local"] or options.many("link-local-ip")
+    network["mac-address"] = network.get("mac-address") or _mac(options.text("mac-address"))
+    network["links"] = options.many("link") if user_defined else []
+
+
+def _mac(text: str) -> str:
+    parts = text.replace("-", ":").split(":")
+    good = len(parts) in (6, 8, 20) and all(len(p) == 2 and not set(p.lower()) - set("0123456789abcdef") for p in parts)
+    if text and not good:
+        raise ValueError(f"{text} is not a valid mac address")
+    return text
+
+
+def _endpoint(network: dict[str, Any]) -> dict[str, Any]:
+    endpoint = empty_endpoint()
+    addresses: dict[str, Any] = {}
+    if network.get("ip"):
+        addresses["IPv4Address"] = network["ip"]
+    if network.get("ip6"):
+        addresses["IPv6Address"] = network["ip6"]
+    if network["link_local"]:
+        addresses["LinkLocalIPs"] = network["link_local"]
+    endpoint["IPAMConfig"] = addresses or None
+    endpoint["Aliases"] = network["aliases"] or None
+    endpoint["Links"] = network.get("links") or None
+    endpoint["DriverOpts"] = network["options"] or None
+    endpoint["MacAddress"] = network.get("mac-address") or ""
+    endpoint["GwPriority"] = network.get("priority", 0)
+    return endpoint
 
 
 def split_ports(texts: list[str]) -> dict[str, list[dict[str, str]]]:

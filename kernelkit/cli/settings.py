@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from kernelkit.cli import jsontext, networking
+from kernelkit.cli.devices import device_rate, device_weight, gpu_request, split_devices
 from kernelkit.cli.mounts import split_tmpfs, split_volumes
 from kernelkit.cli.output import Failure
-from kernelkit.cli.values import csv_fields, device_rate, device_weight, mapping, split_extra_host
+from kernelkit.cli.values import mapping, split_extra_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def create_body(options: Options, image: str, command: list[str], console: list[
     if "stop-timeout" in options.given:
         body["StopTimeout"] = options.number("stop-timeout")
     body["HostConfig"] = host_config(options, ports, binds, console)
-    networks, mode = endpoints(options)
+    networks, mode = networking.endpoints(options)
     body["HostConfig"]["NetworkMode"] = mode
     body["NetworkingConfig"] = {"EndpointsConfig": networks}
     return body
@@ -129,7 +130,7 @@ def limits(options: Options) -> dict[str, Any]:
     swappiness = options["memory-swappiness"]
     if swappiness != -1 and not 0 <= swappiness <= 100:
         raise ValueError(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
-    devices, requests = _devices(options.many("device"))
+    devices, requests = split_devices(options.many("device"))
     return {
         "CpuShares": options.number("cpu-shares"),
         "Memory": options.number("memory"),
@@ -149,7 +150,7 @@ def limits(options: Options) -> dict[str, Any]:
         "CpusetMems": options.text("cpuset-mems"),
         "Devices": devices,
         "DeviceCgroupRules": options.many("device-cgroup-rule") or None,
-        "DeviceRequests": requests + [_gpus(text) for text in options.many("gpus")] or None,
+        "DeviceRequests": requests + [gpu_request(text) for text in options.many("gpus")] or None,
         "MemoryReservation": options.number("memory-reservation"),
         "MemorySwap": options.number("memory-swap"),
         "MemorySwappiness": swappiness,
@@ -318,131 +319,3 @@ def _storage(texts: list[str]) -> dict[str, str]:
     if any("=" not in text for text in texts):
         raise ValueError("invalid storage option")
     return mapping(texts)
-
-
-def _devices(texts: list[str]) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
-    devices: list[dict[str, str]] = []
-    named: list[str] = []
-    for text in texts:
-        if "=" in text and "/" in text.partition("=")[0] and not text.startswith("/"):
-            named.append(text)  # a device that the Container Device Interface names: vendor/class=name
-            continue
-        parts = text.split(":")
-        source, target, mode = parts[0], parts[0], "rwm"
-        if len(parts) == 2 and _is_device_mode(parts[1]):
-            mode = parts[1]
-        elif len(parts) >= 2:
-            target = parts[1]
-        if len(parts) == 3:
-            mode = parts[2]
-            if not _is_device_mode(mode):
-                raise ValueError(f"bad mode specified: {mode}")
-        if len(parts) > 3:
-            raise ValueError(f"invalid device specification: {text}")
-        for path in (source, target):
-            if not path.startswith("/"):
-                raise ValueError(f"{path} is not an absolute path")
-        devices.append({"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": mode})
-    if not named:
-        return devices, []
-    request = {"Driver": "cdi", "Count": 0, "DeviceIDs": named, "Capabilities": None, "Options": None}
-    return devices, [request]
-
-
-def _is_device_mode(text: str) -> bool:
-    return bool(text) and not set(text) - set("rwm") and len(set(text)) == len(text)
-
-
-def _gpus(text: str) -> dict[str, Any]:
-    request: dict[str, Any] = {"Driver": "", "Count": 0, "DeviceIDs": None, "Capabilities": [], "Options": {}}
-    kinds: list[str] = []
-    for field in csv_fields(text):
-        key, equals, value = field.partition("=")
-        if not equals:
-            key, value = "count", field
-        if key == "count":
-            request["Count"] = -1 if value == "all" else int(value)
-        elif key == "device":
-            request["DeviceIDs"] = value.split(",")
-        elif key == "driver":
-            request["Driver"] = value
-        elif key == "capabilities":
-            kinds = value.split(",")
-        elif key == "options":
-            request["Options"] = mapping(value.split(","))
-        else:
-            raise ValueError(f"unexpected key '{key}' in '{field}'")
-    request["Capabilities"] = [kinds if "gpu" in kinds else [*kinds, "gpu"]]
-    return request
-
-
-def endpoints(options: Options) -> tuple[dict[str, Any], str]:
-    """(network → endpoint, the network mode): what `--network` and the options that go with it ask for."""
-    wanted = [*options["network"], *options["net"]] or [networking.parse_network("default")]
-    first = wanted[0]
-    _lend(first, options)
-    mode = first["target"]
-    if len({networking.is_user_defined(one["target"]) for one in wanted}) > 1:
-        raise ValueError("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
-    found: dict[str, Any] = {}
-    for one in wanted:
-        if one["target"] in found:
-            raise ValueError(f'network "{one["target"]}" is specified multiple times')
-        found[one["target"]] = _endpoint(one)
-    named = "network" in options.given or "net" in options.given
-    if named and len(wanted) == 1 and found[mode] == networking.empty_endpoint():
-        found = {}  # nothing to say of it: the engine connects it by the mode
-    return found, mode
-
-
-def _lend(network: dict[str, Any], options: Options) -> None:
-    """Give the first network what `--ip`, `--network-alias` and the others say of it."""
-    aliases = options.many("network-alias") + options.many("net-alias")
-    for here, said, what in (
-        (network["aliases"], aliases, "--network-alias and per-network alias"),
-        (network.get("ip"), options.text("ip"), "--ip and per-network IPv4 address"),
-        (network.get("ip6"), options.text("ip6"), "--ip6 and per-network IPv6 address"),
-        (network.get("mac-address"), options.text("mac-address"), "--mac-address and per-network MAC address"),
-        (
-            network["link_local"],
-            options.many("link-local-ip"),
-            "--link-local-ip and per-network link-local IP addresses",
-        ),
-    ):
-        if here and said:
-            raise ValueError(f"conflicting options: cannot specify both {what}")
-    user_defined = networking.is_user_defined(network["target"])
-    if aliases and not user_defined:
-        raise ValueError("network-scoped aliases are only supported for user-defined networks")
-    network["aliases"] = network["aliases"] or aliases
-    network["ip"] = network.get("ip") or options.text("ip")
-    network["ip6"] = network.get("ip6") or options.text("ip6")
-    network["link_local"] = network["link_local"] or options.many("link-local-ip")
-    network["mac-address"] = network.get("mac-address") or _mac(options.text("mac-address"))
-    network["links"] = options.many("link") if user_defined else []
-
-
-def _mac(text: str) -> str:
-    parts = text.replace("-", ":").split(":")
-    good = len(parts) in (6, 8, 20) and all(len(p) == 2 and not set(p.lower()) - set("0123456789abcdef") for p in parts)
-    if text and not good:
-        raise ValueError(f"{text} is not a valid mac address")
-    return text
-
-
-def _endpoint(network: dict[str, Any]) -> dict[str, Any]:
-    endpoint = networking.empty_endpoint()
-    addresses: dict[str, Any] = {}
-    if network.get("ip"):
-        addresses["IPv4Address"] = network["ip"]
-    if network.get("ip6"):
-        addresses["IPv6Address"] = network["ip6"]
-    if network["link_local"]:
-        addresses["LinkLocalIPs"] = network["link_local"]
-    endpoint["IPAMConfig"] = addresses or None
-    endpoint["Aliases"] = network["aliases"] or None
-    endpoint["Links"] = network.get("links") or None
-    endpoint["DriverOpts"] = network["options"] or None
-    endpoint["MacAddress"] = network.get("mac-address") or ""
-    endpoint["GwPriority"] = network.get("priority", 0)
-    return endpoint

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from kernelkit.cli import mounts, networking
+from kernelkit.cli.devices import check_device_rule, check_rate, check_weight
 from kernelkit.cli.flags import BOOL, BYTES, DECIMAL, DURATION, INT, LIST, MAP, STRING, SWAP, UINT, UINT16, Flag, Kind
 from kernelkit.cli.values import (
     check_address,
-    check_device_rule,
     check_extra_host,
     check_label,
     check_link,
-    check_rate,
     check_search_domain,
     check_stream,
     check_sysctl,
     check_variable,
-    check_weight,
     parse_ulimit,
 )
 

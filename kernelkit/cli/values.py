@@ -230,56 +230,6 @@ def check_sysctl(text: str) -> None:
         raise ValueError(f"sysctl '{text}' is not allowed")
 
 
-def check_device_rule(text: str) -> None:
-    """A rule of the devices cgroup: `c 1:3 mr`."""
-    words = text.split(" ")
-    good = len(words) == 3 and words[0] in ("a", "b", "c") and 0 < len(words[2]) <= 3 and not set(words[2]) - set("rwm")
-    numbers = words[1].split(":") if good else []
-    if len(numbers) != 2 or not all(number == "*" or number.isdigit() for number in numbers):
-        raise ValueError(f"invalid device cgroup format '{text}'")
-
-
-def check_rate(text: str) -> None:
-    """A device and a rate: `/dev/sda:1mb`."""
-    _split_device(text)
-
-
-def check_weight(text: str) -> None:
-    """A device and a weight: `/dev/sda:100`."""
-    _split_device(text)
-
-
-def _split_device(text: str) -> tuple[str, str]:
-    path, _, value = text.partition(":")
-    if not path or not value:
-        raise ValueError(f"bad format: {text}")
-    if not path.startswith("/dev/"):
-        raise ValueError(f"bad format for device path: {text}")
-    return path, value
-
-
-def device_rate(text: str, *, in_bytes: bool) -> dict[str, object]:
-    """A device's limit as the API has it."""
-    path, value = _split_device(text)
-    try:
-        rate = parse_size(value) if in_bytes else int(value)
-    except ValueError:
-        form = "<number>[<unit>]" if in_bytes else "<number>"
-        raise ValueError(
-            f"invalid rate for device: {text}. The correct format is <device-path>:{form}. Number must be a "
-            f"positive integer{'. Unit is optional and can be kb, mb, or gb' if in_bytes else ''}"
-        ) from None
-    return {"Path": path, "Rate": rate}
-
-
-def device_weight(text: str) -> dict[str, object]:
-    """A device's weight as the API has it."""
-    path, value = _split_device(text)
-    if not value.isdigit() or (int(value) and not 10 <= int(value) <= 1000):
-        raise ValueError(f"invalid weight for device: {text}")
-    return {"Path": path, "Weight": int(value)}
-
-
 def csv_fields(text: str) -> list[str]:
     """The fields of one line of comma-separated values; quotes keep a comma, doubled quotes are one."""
     fields: list[str] = []

@@ -149,10 +149,9 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     assert not heavy & set(ran.stdout.split())
 
 
-# Tests of several files at once: against Docker, against other tools, of all of a folder.
+# Tests of several files at once: against Docker, against other tools.
 OF_MANY = (
-    "cli/test_archives_of_files cli/test_flags_of_docker cli/test_same_as_docker cli/test_words "
-    "image/test_oci lessons/test_exercise lessons/test_house"
+    "cli/test_archives_of_files cli/test_flags_of_docker cli/test_same_as_docker cli/test_words image/test_oci"
 ).split()
 
 
@@ -160,10 +159,10 @@ OF_MANY = (
 def test_tests_mirror_the_tree(kind: str) -> None:
     for path in (ROOT / "tests" / kind).glob("*/test_*.py"):
         package = path.parent.name
-        house = ROOT / "lessons" if package == "lessons" else ROOT / "kernelkit" / package
-        tested = house / path.stem.removeprefix("test_")
-        if f"{package}/{path.stem}" not in OF_MANY:
-            assert tested.is_dir() or tested.with_suffix(".py").exists(), f"{path}: there is no {tested}.py"
+        if package == "lessons" or f"{package}/{path.stem}" in OF_MANY:
+            continue
+        tested = ROOT / "kernelkit" / package / path.stem.removeprefix("test_")
+        assert tested.is_dir() or tested.with_suffix(".py").exists(), f"{path}: there is no {tested}.py"
 
 
 def test_the_top_level_holds_what_a_reader_expects_and_no_more() -> None:

@@ -41,10 +41,9 @@ def decode(text: str | bytes) -> Any:
     return value
 
 
-def encode(value: Any, *, sort: bool = False, ascii_only: bool = False) -> str:
+def encode(value: Any, *, sort: bool = False) -> str:
     """One line of JSON without spaces, as Go writes it; raises TypeError for what JSON cannot hold."""
-    string = _json.encode_basestring_ascii if ascii_only else _json.encode_basestring
-    pieces = _json.make_encoder({}, _refuse, string, None, ":", ",", sort, False, True)(value, 0)
+    pieces = _json.make_encoder({}, _refuse, _json.encode_basestring, None, ":", ",", sort, False, True)(value, 0)
     return "".join(pieces)
 
 

@@ -119,8 +119,8 @@ def remove(engine: Engine, gone: Network) -> None:
     engine.events.publish("network", "destroy", gone.id, {"name": gone.name, "type": gone.driver})
 
 
-def inspect(engine: Engine, found: Network, *, verbose: bool = False) -> Json:
-    """Docker's `Network` object, with the running containers that are in it; `verbose` adds nothing on one machine."""
+def inspect(engine: Engine, found: Network) -> Json:
+    """Docker's `Network` object, with the running containers that are in it."""
     containers = {
         c.id: {
             "Name": c.name,

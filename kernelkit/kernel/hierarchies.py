@@ -50,9 +50,7 @@ class Layout:
     bfq: bool = False
 
     @classmethod
-    def parse(
-        cls, mountinfo: str, cgroup: str, controllers: str = "", *, swap: bool = True, from_top: bool = False
-    ) -> Layout:
+    def parse(cls, mountinfo: str, cgroup: str, controllers: str = "", *, from_top: bool = False) -> Layout:
         """From the texts of /proc/self/mountinfo, /proc/self/cgroup and version 2's `cgroup.controllers`.
 
         `from_top` puts new cgroups of version 2 at the top of what is mounted, not below our own cgroup: there a cgroup
@@ -69,7 +67,7 @@ class Layout:
                 continue
             home = mount_point if version == 2 and from_top else posixpath.join(mount_point, below).rstrip("/")
             found.append(Hierarchy(names, mount_point, home, version))
-        return cls(tuple(found), swap)
+        return cls(tuple(found))
 
     def knowing(self, path: str) -> Layout:
         """The same, with what the cgroup `path` tells by the files that it has."""

@@ -40,10 +40,10 @@ def root_directory(root: str) -> Iterator[int]:
         os.close(fd)
 
 
-def open_in_root(root: str, path: str, flags: int, mode: int = 0) -> int:
+def open_in_root(root: str, path: str, flags: int) -> int:
     """Open `path` as a process whose root directory is `root` would."""
     with root_directory(root) as directory:
-        return openat2(directory, path.lstrip("/") or ".", flags, mode, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+        return openat2(directory, path.lstrip("/") or ".", flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
 
 def make_in_root(root: str, path: str, *, directory: bool, links: bool = True) -> None:

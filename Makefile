@@ -91,7 +91,8 @@ $(DONE)/lab: $(DONE)/lessons
 	@jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements >/dev/null 2>&1 || true
 	@touch $@
 
-# Lesson 1 in a browser.  LAB_FLAGS and PORT are yours; without a display no browser is opened, only the URL printed.
+# Lesson 1 in a browser, as a document that has all the width.  LAB_FLAGS and PORT are yours; without a display no
+# browser is opened, only the URL printed.
 # The images are made ready here and pulled by the lesson: that is its first step.
 PORT ?= 8888
 LAB_FLAGS ?= $(if $(DISPLAY)$(WAYLAND_DISPLAY),,--no-browser)
@@ -100,7 +101,7 @@ lab: $(DONE)/lab
 	@python -m kernelkit.embedded prepare busybox bash
 	@python -m kernelkit.embedded prepare debian --background
 	@trap : INT TERM HUP; jupyter lab --log-level WARN --port $(PORT) --ServerApp.answer_yes=True --ServerApp.root_dir=notebooks \
-	--LabApp.default_url=/lab/tree/01_what_docker_run_did.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS); \
+	--LabApp.default_url=/doc/tree/01_what_docker_run_did.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS); \
 	kernelkit down
 
 tour: install

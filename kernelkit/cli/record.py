@@ -199,7 +199,7 @@ class Colours:
 TRACE = Command(
     trace,
     "[OPTIONS] [CONTAINER]",
-    "Show the operations with which a container was made, as they were asked of the kernel",
+    "Show what was asked of the kernel for a container",
     (
         Flag("follow", BOOL, "Show operations as they happen, whoever asked for them", "f"),
         Flag("json", BOOL, "Print an object a line"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 
 from kernelkit.errors import InvalidRequest
@@ -58,7 +59,17 @@ def _check(names: frozenset[str], operations: set[str], stages: set[str]) -> Non
             why = EMPTY.get(name, "")
             raise InvalidRequest(f"there is nothing to leave out of the stage '{name}' of this start", why)
         if name not in operations and name not in stages:
-            known = (
-                f"stages: {', '.join(s for s in STAGES if s in stages)}; operations: {', '.join(sorted(operations))}"
-            )
-            raise InvalidRequest(f"there is no stage or operation '{name}' to leave out of this start", known)
+            hint = _meant(name, operations | stages)
+            hint = hint or f"stages: {_in_order(stages)}; operations: {', '.join(sorted(operations))}"
+            raise InvalidRequest(f"there is no stage or operation '{name}' to leave out of this start", hint)
+
+
+def _in_order(stages: set[str]) -> str:
+    return ", ".join(stage for stage in STAGES if stage in stages)
+
+
+def _meant(name: str, known: set[str]) -> str:
+    """A question for the name that was probably meant; empty when there is none so close."""
+    spelled = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.75)
+    return f"did you mean '{spelled[close[0]]}'?" if close else ""

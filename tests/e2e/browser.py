@@ -57,7 +57,7 @@ class Lab:
     @property
     def url(self) -> str:
         """Where the notebook is."""
-        return f"http://127.0.0.1:{self.port}/lab/tree/{self.notebook}?token={TOKEN}"
+        return f"http://127.0.0.1:{self.port}/doc/tree/{self.notebook}?token={TOKEN}"
 
     def wait(self) -> None:
         """Wait until it answers."""

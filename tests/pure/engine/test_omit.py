@@ -45,6 +45,14 @@ def test_a_name_that_means_nothing_is_refused_with_what_there_is() -> None:
         without(STAGES, frozenset({"knot"}))
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("sethostname", "SetHostname"), ("SetHostnames", "SetHostname"), ("EXEC", "exec")]
+)
+def test_a_name_that_is_almost_right_is_answered_with_the_one_that_is(typed: str, meant: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"'{typed}' to leave out of this start \(did you mean '{meant}'\?\)$"):
+        without(STAGES, frozenset({typed}))
+
+
 def test_a_stage_with_nothing_in_it_is_said_to_have_nothing() -> None:
     with pytest.raises(InvalidRequest, match=r"nothing to leave out of the stage 'nat'.*no port is published"):
         without(STAGES, frozenset({"nat"}))

@@ -167,7 +167,7 @@ lesson.exercise.check(give_address)
 | 4 read-write layer | `mount -t overlay` | `man 8 mount`, [overlayfs](https://docs.kernel.org/filesystems/overlayfs.html) |
 | 5 interface | rtnetlink: a veth pair | `man 4 veth`, `man 8 ip-link` |
 | 6 address | rtnetlink: address, route | `man 8 ip-address`, `man 8 ip-route` |
-| 7 NAT | nfnetlink: an element of a map | `man 8 nft` |
+| 7 NAT | nfnetlink: an element of a set, one of a map | `man 8 nft` |
 | 8 bash | `pivot_root`, `capset`, `seccomp`, `execve` | `man 2 pivot_root`, `man 7 capabilities`, `man 2 seccomp` |
 
 ## Summary

@@ -132,10 +132,7 @@ def _lead_in(engine: Engine, container: Container, trace: Trace) -> None:
     _perform(trace, "nat", nat.publish(engine.uplink.inner(published)))
     _perform(trace, "nat", engine.uplink.publish(published), "machine")
     try:
-        try:
         engine.uplink.relay(published)
-    except OSError as error:
-        raise OperationFailed(f"publish ports at IPv6 addresses: {explain(error)}") from None
     except OSError as error:
         raise OperationFailed(f"publish ports at IPv6 addresses: {explain(error)}") from None
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernelkit.engine import peek, volume_mounts
+from kernelkit.engine import initlayer, peek, volume_mounts
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.image.catalogue import Image
@@ -22,10 +22,10 @@ def fill(engine: Engine, container: Container, image: Image) -> None:
     trace = Trace(engine.records.tell)
     if container.mounts:
         with volume_mounts.mounted(engine, container, trace):
-            _fill(container, image, trace)
+            _fill(engine, container, image, trace)
 
 
-def _fill(container: Container, image: Image, trace: Trace) -> None:
+def _fill(engine: Engine, container: Container, image: Image, trace: Trace) -> None:
     kept_empty = {
         os.path.normpath(wish["Target"])
         for wish in container.host_config.get("Mounts") or []
@@ -39,7 +39,8 @@ def _fill(container: Container, image: Image, trace: Trace) -> None:
             continue  # somebody has filled the volume already, or there would be no such part of it
         if not os.path.isdir(mount["Source"]) or any(os.scandir(mount["Source"])):
             continue
-        sources = shown(list(reversed(image.layers)), place)
+        sheets = [Path(sheet) for sheet in initlayer.sheets(engine, image)]
+        sources = shown(list(reversed(sheets)), place)
         if sources:
             trace.perform("create", FillDirectory(tuple(sources), mount["Source"]))
 

@@ -56,7 +56,7 @@ const changed = (page) => {
   if (!news.length) return `<p class="news">Nothing new: it was like this already.</p>`;
   const shown = (p) => p.new.slice(0, 4).join(" · ") + (p.new.length > 4 ? ` · and ${p.new.length - 4} more` : "");
   return `<ul class="changed" aria-label="changed in the kernel">${news
-    .map((p) => `<li><b>${escape(p.title)}</b> ${escape(shown(p))}</li>`)
+    .map((p) => `<li>changed in <b>${escape(p.title)}</b>: ${escape(shown(p))}</li>`)
     .join("")}</ul>`;
 };
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from kernelkit.container import cgroup, plan
 from kernelkit.engine import endpoints, health, parents, volume_mounts, volumes, when
 from kernelkit.engine.engine import Engine
@@ -60,6 +62,20 @@ def undo(engine: Engine, container: Container) -> None:
     # Only now: whoever gets the ports and the address next must not find our rules.
     endpoints.release(engine, container)
     parents.forget(engine, made)
+    engine.records.add(container.id, trace.steps, engine.folder(container.id))
+
+
+def end_all(engine: Engine, container: Container) -> None:
+    """End all processes of a container that nobody looks after any more, frozen ones too."""
+    path = engine.cgroup_path(container)
+    if not any(map(os.path.isdir, cgroup.directories(engine.layout, path))):
+        return
+    trace = Trace()
+    for operation in (*cgroup.thaw(engine.layout, path), *cgroup.kill(engine.layout, path)):
+        try:
+            trace.perform("stop", operation)
+        except OSError as error:
+            engine.complain(f"end the processes of {container.short_id}: {explain(error)}")
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 
-from kernelkit.engine import endpoints, finish, health, remove
 from kernelkit.engine import exec as execution
+from kernelkit.engine import finish, remove
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.engine.start import start
 from kernelkit.errors import NotFound
-from kernelkit.host.channel import ExecExited, ExecStarted, Exited, Started
+from kernelkit.host.channel import ExecExited, ExecStarted, Exited
 
 SOON, SELDOM = 0.1, 60.0  # seconds before a restart: doubled each time, up to
 SETTLED = 10.0  # seconds after which a program counts as having run
@@ -29,27 +29,20 @@ def hear(engine: Engine, identity: str, message: object) -> None:
     elif isinstance(message, ExecExited):
         execution.ended(engine, container, message)
     elif isinstance(message, Exited):
-        _ended(engine, container, message)
+        ended(engine, container, message)
     elif message is None:
         engine.answer_all(identity)
-        _ended(engine, container, Exited(LOST, time.time()))
+        lost(engine, container)
 
 
-def find_survivors(engine: Engine) -> None:
-    """Take over from an earlier engine: containers that run on, and those that have ended meanwhile."""
-    for container in engine.state.containers():
-        if not container.state.running:
-            continue
-        found = engine.link.find(container.id)
-        if isinstance(found, Started):
-            container.state.pid = found.pid
-            health.resume(engine, container)
-            endpoints.resume(engine, container)
-        else:
-            _ended(engine, container, found or Exited(LOST, time.time()))
+def lost(engine: Engine, container: Container) -> None:
+    """End a container whose shim is gone: nobody can say how its program ends, nor when."""
+    finish.end_all(engine, container)
+    ended(engine, container, Exited(LOST, time.time()))
 
 
-def _ended(engine: Engine, container: Container, exited: Exited) -> None:
+def ended(engine: Engine, container: Container, exited: Exited) -> None:
+    """Note a container's end, then do what its settings want next."""
     then = finish.ended(engine, container, exited)
     if then == "remove":
         remove.remove_ended(engine, container)

@@ -12,7 +12,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kernelkit.errors import Unavailable
-from kernelkit.host.channel import Attach, Bye, Channel, Exited, Failed, Job, Prepare, Start, Started, Take, employ
+from kernelkit.host.channel import (
+    Attach,
+    Bye,
+    Channel,
+    Exited,
+    Failed,
+    Job,
+    Prepare,
+    Signal,
+    Start,
+    Started,
+    Take,
+    employ,
+)
 from kernelkit.trace import Operation
 
 PARTING = 5.0  # seconds in which a shim that was told to leave does
@@ -131,6 +144,21 @@ class Link:
         self._keep(container, channel)
         message = received[0]
         return message if isinstance(message, Started | Exited) else None
+
+    def dismiss(self, container: str) -> bool:
+        """Send away a shim that an earlier engine started, and end its container; False when it is not there."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            channel = Channel(connection)
+            try:
+                connection.connect(self.address(container))
+                channel.receive()  # what it has to say comes first: nobody may go before it has been said
+                channel.send(Signal(signal.SIGKILL))
+                channel.send(Bye())
+                while channel.receive():
+                    pass  # until it has closed its end
+            except OSError:
+                return False
+        return True
 
     def send(self, container: str, message: object, *descriptors: int) -> bool:
         """Tell a container's shim something; False when there is none."""

@@ -162,7 +162,8 @@ class Shim:
 
     def _await_take(self, child: Child | None) -> Waiting | None:
         """What the engine says, up to a job; None when it is gone, or does without us, or the child has left."""
-        assert self._channel
+        if not self._channel:
+            return None
         poll = select.poll()
         poll.register(self._channel.fileno(), select.POLLIN)
         if child:

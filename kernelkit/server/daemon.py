@@ -24,7 +24,7 @@ import threading
 from kernelkit.container import plan
 from kernelkit.embedded import recipes
 from kernelkit.embedded import registry as embedded
-from kernelkit.engine import hear, networks, origin, remove
+from kernelkit.engine import hear, networks, origin, recover, remove
 from kernelkit.engine.engine import Engine
 from kernelkit.home import Home
 from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel
@@ -103,8 +103,9 @@ def _join(engine: Engine, home: Home, facts: Facts) -> None:
     channel = Channel(socket.socket(fileno=ENGINE))
     link = Link(channel, os.fspath(shims), lambda container, message: hear.hear(engine, container, message))
     engine.join(link, read_layout(), bounding(), facts, Uplink(facts.cable))
+    unfinished = recover.end_unfinished(engine)
     networks.prepare(engine)
-    hear.find_survivors(engine)
+    recover.take_over(engine, unfinished)
     link.prepare(plan.usual_clone(engine.layout))
 
 

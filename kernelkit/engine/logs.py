@@ -21,6 +21,7 @@ from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.engine.when import parse
 from kernelkit.errors import Unavailable
+from kernelkit.host.log import HEADER, PACKED
 
 BLOCK = 1 << 16
 STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
@@ -99,20 +100,55 @@ class Reader:
 
     def added(self) -> Iterator[bytes]:
         """What has been written since the last look."""
-        try:
-            found = os.stat(self._path)
-        except FileNotFoundError:
-            return
-        if self._file and not os.path.samestat(found, os.fstat(self._file.fileno())):
-            yield from self._rest()
-            self.close()
-        if not self._file:
-            if not self._open():
+        if self._file is None or not self._is_present():
+            yield from self._overtaken()
+            if not self._file:
                 return
-            self._offset = 0
-        elif found.st_size < self._offset:
+        elif os.fstat(self._file.fileno()).st_size < self._offset:
             self._offset = 0  # max-file 1: emptied and begun again
         yield from self._rest()
+
+    def _overtaken(self) -> Iterator[bytes]:
+        """The lines of files that have been rotated away since the last look; then the present one is open."""
+        previous = self._file
+        if previous:
+            yield from self._rest()
+        if not self._open():
+            return
+        self._offset = 0
+        if previous:
+            # Open until all is read: so long nobody else gets its number.
+            with previous, contextlib.ExitStack() as opened:
+                for line in self._between(previous, opened):
+                    yield self._said(line)
+
+    def _between(self, previous: BinaryIO, opened: contextlib.ExitStack) -> Iterator[bytes]:
+        """The lines of the rotated files that came after the previous one and before the present one."""
+        assert self._file
+        before, now = (os.fstat(file.fileno()).st_ino & 0xFFFFFFFF for file in (previous, self._file))
+        found: list[BinaryIO] = []
+        inodes: list[int] = []
+        for path in reversed(self._rotated()):
+            # All of them at once: while they are read their names may be given on to others.
+            file = _opened(path)
+            if file:
+                opened.callback(file.close)
+                inodes.append(_inode(file))
+                if inodes[-1] == before:
+                    break
+                found.append(file)
+        # The present one may have been rotated meanwhile. An older file may have had its number: the first one counts.
+        if not self._is_present() and now in inodes:
+            del found[: inodes.index(now) + 1]
+        for file in reversed(found):
+            yield from _unpacked(file)
+
+    def _is_present(self) -> bool:
+        """Whether the file that is open is the one that is written to."""
+        assert self._file
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        return False
 
     def close(self) -> None:
         """Let go of the file."""
@@ -202,10 +238,36 @@ def path_of(engine: Engine, container: Container, driver: str) -> Path:
 
 
 def _whole_file(path: Path) -> Iterator[bytes]:
-    """The lines of a rotated file, which may just have become older still, or gone."""
-    unpacked = gzip.open if path.suffix == ".gz" else open
-    with contextlib.suppress(FileNotFoundError, EOFError), unpacked(path, "rb") as file:
-        yield from file
+    """The lines of a rotated file; none when it has just gone."""
+    file = _opened(path)
+    if file:
+        with file:
+            yield from _unpacked(file)
+
+
+def _opened(path: Path) -> BinaryIO | None:
+    """A rotated file, which may just have been packed."""
+    for name in (path, path.with_name(f"{path.name}.gz")):
+        with contextlib.suppress(FileNotFoundError):
+            return name.open("rb")
+    return None
+
+
+def _inode(file: BinaryIO) -> int:
+    """Which file a rotated one is, in 32 bits; of a packed one its header tells, see `host.log.squeeze`."""
+    head = file.read(HEADER.size)
+    file.seek(0)
+    if head.startswith(PACKED):
+        return int(HEADER.unpack(head)[1])
+    return os.fstat(file.fileno()).st_ino & 0xFFFFFFFF
+
+
+def _unpacked(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, packed or not."""
+    packed = file.read(len(PACKED)) == PACKED
+    file.seek(0)
+    with contextlib.suppress(EOFError, gzip.BadGzipFile):
+        yield from gzip.GzipFile(fileobj=file) if packed else file
 
 
 def _lines(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:

@@ -57,6 +57,15 @@ def test_a_log_is_followed_while_its_files_are_packed(kk: Kernelkit) -> None:
     assert "log.1.gz" in names(folder(kk, "followed"))
 
 
+def test_what_comes_all_at_once_is_followed_to_the_last_line(kk: Kernelkit) -> None:
+    options = ["--log-driver", "local", "--log-opt", "max-size=2k", "--log-opt", "max-file=500"]
+    burst = "sleep 0.5; i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo line $i; done"
+    kk.docker("run", "-d", "--name", "burst", *options, "busybox", "sh", "-c", burst)
+
+    assert kk.docker("logs", "-f", "burst").stdout.splitlines() == [f"line {i}" for i in range(1, 1001)]
+    assert len(names(folder(kk, "burst") / "local-logs")) > 20
+
+
 def test_the_local_driver_keeps_a_log_that_docker_reads(kk: Kernelkit) -> None:
     kk.docker("run", "--name", "local", "--log-driver", "local", "busybox", "sh", "-c", f"{LINES}; echo oh >&2")
     assert len(read_back_both(kk, "local")) == 1000

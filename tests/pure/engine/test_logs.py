@@ -13,6 +13,8 @@ import pytest
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.logs import Reader, Wish
 from kernelkit.engine.model import Container
+from kernelkit.host.channel import LogSettings
+from kernelkit.host.log import Log, squeeze
 
 TIMES = [f"2026-11-23T20:25:5{i}.000000000Z" for i in range(10)]
 
@@ -121,11 +123,27 @@ def test_what_came_before_a_file_was_packed_is_not_lost(reader: Any, tmp_path: P
     assert said(following.there()) == "1\n"
     with log.open("a") as file:
         file.write(entry("2\n"))
-    (tmp_path / "log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
-    log.unlink()
+    log.rename(tmp_path / "log.1")
+    squeeze(str(tmp_path / "log.1"))
     log.write_text(entry("3\n"))
 
     assert said(following.added()) == "2\n3\n"
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_files_that_came_and_went_between_two_looks_are_not_lost(reader: Any, tmp_path: Path, compress: bool) -> None:
+    log = Log(LogSettings(str(tmp_path / "log"), max_size=170, max_file=9, compress=compress))  # two entries a file
+    log.write("stdout", b"0\n")
+    following = reader()
+    assert said(following.there()) == "0\n"
+    for number in range(1, 8):
+        log.write("stdout", f"{number}\n".encode())
+    assert said(following.added()) == "".join(f"{number}\n" for number in range(1, 8))
+    assert said(following.added()) == ""
+    for number in range(8, 40):  # more than are kept: the newest of them
+        log.write("stdout", f"{number}\n".encode())
+    assert said(following.added()) == "".join(f"{number}\n" for number in range(22, 40))
+    log.close()
 
 
 def test_the_local_driver_has_a_place_of_its_own(tmp_path: Path) -> None:

@@ -98,3 +98,24 @@ def test_a_docker_manifest_is_read_as_an_oci_one() -> None:
 def test_what_is_no_json_object_is_refused(content: bytes) -> None:
     with pytest.raises(KernelkitError):
         manifest.read(content)
+
+
+def test_a_platform_is_read_as_docker_s_api_says_it() -> None:
+    wanted = Platform("linux", "arm64", "v8")
+    assert Platform.read('{"architecture": "arm64", "os": "linux", "variant": "v8"}') == wanted
+    assert wanted.as_json() == {"architecture": "arm64", "os": "linux", "variant": "v8"}
+    assert Platform("linux", "amd64").as_json() == {"architecture": "amd64", "os": "linux"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("linux/arm64", "failed to parse platform"),
+        ("[]", "failed to parse platform"),
+        ('{"os": "linux"}', "both OS and Architecture must be provided"),
+        ("{}", "both OS and Architecture must be provided"),
+    ],
+)
+def test_a_platform_that_is_none_is_refused(text: str, said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        Platform.read(text)

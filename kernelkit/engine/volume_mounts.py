@@ -9,6 +9,7 @@ Who uses what is in the book for containers that run, and in the engine's memory
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -72,9 +73,20 @@ def _file_systems(engine: Engine, container: Container) -> list[Volume]:
 def _hold(engine: Engine, volume: Volume, who: str) -> MountVolume:
     with engine.volumes_change:
         engine.volume_users.setdefault(volume.name, []).append(who)
-    words = tuple(filter(None, (volume.options.get("o") or "").split(",")))
-    place = os.fspath(volumes.folder(engine, volume.name))
-    return MountVolume(volume.options["type"], volume.options["device"], place, words)
+    place, kind = os.fspath(volumes.folder(engine, volume.name)), volume.options["type"]
+    words = filter(None, (volume.options.get("o") or "").split(","))
+    return MountVolume(kind, volume.options["device"], place, tuple(_resolved(kind, word) for word in words))
+
+
+def _resolved(kind: str, word: str) -> str:
+    """An option with the address of a file server, whose name the kernel cannot look up, in place of its name."""
+    key, _, name = word.partition("=")
+    if kind not in ("nfs", "cifs") or key != "addr" or not name:
+        return word
+    try:
+        return f"addr={socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0]}"
+    except (OSError, UnicodeError) as error:
+        raise KernelkitError(f"error resolving passed in network volume address: lookup {name}: {error}") from None
 
 
 def _release(engine: Engine, volume: Volume, who: str, container: Container, trace: Trace) -> None:

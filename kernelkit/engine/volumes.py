@@ -80,6 +80,11 @@ def check_options(volume: Volume) -> None:
             raise InvalidRequest(f"create {volume.name}: invalid size: '{options['size']}'")
         if float(re.split("[^0-9.]", options["size"])[0]):
             raise InvalidRequest(f"create {volume.name}: quota size requested but no quota support")
+    if any(word.startswith(("password=", "pass=")) for word in options.get("o", "").split(",")):
+        raise InvalidRequest(
+            f"create {volume.name}: a password in a volume's options is not supported by kernelkit",
+            "it would stand in the record of each start",
+        )
     needed = {"device": ("type",), "type": ("device",), "o": ("device", "type")}
     for option in options.keys() & needed.keys():
         for other in needed[option]:

@@ -13,4 +13,4 @@ def wait_until(claim: Callable[[], object], otherwise: str = "it never became tr
     until = time.monotonic() + PATIENCE
     while not claim():
         assert time.monotonic() < until, otherwise
-        time.sleep(0.05)
+        time.sleep(0.01)

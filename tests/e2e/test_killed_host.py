@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import Kernelkit
 from tests.machine import Machine, short_folder
+from tests.patience import wait_until
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
 
@@ -29,14 +30,6 @@ def other(machine: Machine) -> Iterator[Kernelkit]:
     kernelkit = Kernelkit(short_folder(), machine)
     yield kernelkit
     kernelkit.remove()
-
-
-def wait_until(claim: object, seconds: float = 20) -> None:
-    assert callable(claim)
-    until = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < until, "it does not come true"
-        time.sleep(0.005)
 
 
 def processes_of(kk: Kernelkit) -> list[int]:
@@ -198,6 +191,24 @@ def test_a_keeper_killed_while_it_boots_takes_all_with_it_or_leaves_a_host_that_
         assert kk("run", "--rm", "busybox", "echo", "works").stdout == "works\n"
     kk("down")
     assert machine.state() == before
+
+
+@pytest.mark.parametrize("again", ["up", "down"])
+def test_whoever_boots_it_may_go_away(kk_alone: Kernelkit, again: str) -> None:
+    """The keeper goes on without them; who comes next waits for it, and nobody boots a second host."""
+    kk, machine = kk_alone, on(kk_alone)
+    before = machine.state()
+    for seconds in (0.0, 0.05, 0.1):
+        booting = kk.start([KERNELKIT, "up"])
+        wait_until(lambda: claim_of(kk))
+        time.sleep(seconds)
+        booting.kill()
+        finish(booting)
+        kk(again)
+        if again == "up":
+            assert kk("status").stdout.startswith("host    up")
+            kk("down")
+        assert machine.state() == before
 
 
 @pytest.mark.parametrize("who", ["init", "init and keeper", "keeper"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from tests.conftest import Kernelkit
 from tests.e2e.test_step import Start
 from tests.machine import Machine, short_folder
+from tests.patience import wait_until
 
 HOSTS = ("practice", "real")
 OUTSIDE, MACHINE = "192.0.2.2", "192.0.2.1"
@@ -116,9 +116,7 @@ def restart_engine(kk: Kernelkit, meanwhile: str = "") -> None:
     inside = "0" if kk.env["KERNELKIT_HOST"] == "real" else (kk.home / "run" / "init.pid").read_text()
     end = f"kill -KILL {engine_of(kk)}" + (f"; exec nsenter -t {inside} -p -m kill -KILL {pid}" if pid else "")
     kk.run(["sh", "-c", end.replace("nsenter -t 0 -p -m ", "")])
-    until = time.monotonic() + 10
-    while kk.docker("ps", "-q", check=False).returncode and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_until(lambda: kk.docker("ps", "-q", check=False).returncode == 0)
 
 
 def test_a_container_goes_out_as_the_machine(kk: Kernelkit) -> None:

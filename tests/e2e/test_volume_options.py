@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import PATIENCE
 
 HOSTS = ("practice", "real")
 
@@ -44,7 +45,7 @@ def mounts(kk: Kernelkit, name: str) -> list[dict[str, Any]]:
 
 def in_time(kk: Kernelkit, what: list[str]) -> None:
     """Wait until this is all that is mounted: an end is noted a moment after it has come."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while mounted(kk) != what and time.monotonic() < until:
         time.sleep(0.05)
     assert mounted(kk) == what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -126,10 +127,21 @@ def run_until(page: Page, notebook: Path, code: str) -> None:
     They are counted in the file: the page does not draw those that are out of sight.
     """
     sources = ["".join(cell["source"]) for cell in json.loads(notebook.read_text())["cells"]]
+    last = next(number for number, source in enumerate(sources, 1) if code in source and "#" not in source)
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.keyboard.press("Escape")
-    for _ in range(next(number for number, source in enumerate(sources, 1) if code in source and "#" not in source)):
+    while (active := _active_cell(page)) <= last:
         page.locator(".jp-Notebook").press("Shift+Enter")
+        try:
+            expect(page.locator("#jp-bottom-panel")).not_to_contain_text(f"Cell {active}/", timeout=5000)
+        except AssertionError:
+            pass  # a page that is busy drawing may miss a key, as it does a person's: once more
+
+
+def _active_cell(page: Page) -> int:
+    """The number that JupyterLab's status bar gives the cell which would be run, from 1."""
+    status = page.locator("#jp-bottom-panel").get_by_text(re.compile(r"^Cell \d+/\d+$"))
+    return int(status.inner_text().split()[1].partition("/")[0])
 
 
 def run_all(page: Page) -> None:

@@ -55,6 +55,9 @@ def discard(host: Mapping[str, Any], layout: Layout, path: str) -> tuple[Json, l
     if host.get("CpuPercent"):
         kept["CpuPercent"] = 0
         warnings.append("linux does not support CPU percent. Percent discarded.")
+    if host.get("OomKillDisable") and not host.get("Memory"):
+        said = "OOM killer is disabled for the container, but no memory limit is set"
+        warnings.append(f"{said}, this can result in the system running out of resources.")
     if host.get("NetworkMode") == "host" and host.get("PortBindings"):
         warnings.append("Published ports are discarded when using host network mode")
     return kept, warnings

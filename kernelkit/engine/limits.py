@@ -102,7 +102,7 @@ def _cpuset(wanted: str, what: str, kind: str, file: str) -> None:
     if not wanted:
         return
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", wanted):
-        raise InvalidRequest(f"Invalid value {wanted} for cpuset {kind}")
+        raise InvalidRequest(f"Invalid value {wanted} for cpuset {kind}: invalid format: {wanted}")
     try:
         with open(file) as online:
             available = online.read().strip()

@@ -9,7 +9,7 @@ from typing import Any
 from kernelkit.engine import volumes
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Volume
-from kernelkit.errors import InvalidRequest
+from kernelkit.errors import InvalidRequest, NotFound
 
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 # What the mode of `-v` may say, one word of each kind. The second and the last mean nothing on Linux without SELinux.
@@ -35,8 +35,11 @@ def resolve(
     """
     found: dict[str, Json] = {}
     for source in host["VolumesFrom"] or []:
-        for mount in _from_container(engine, source, folder):
-            found[mount["Destination"]] = mount
+        try:
+            for mount in _from_container(engine, source, folder):
+                found[mount["Destination"]] = mount
+        except NotFound as error:  # answering 404 would make Docker's client pull the image and try again
+            raise InvalidRequest(error.message) from None
     named = {text: parse(text) for text in host["Binds"] or []}
     wishes = [check(wish) for wish in host.get("Mounts") or []]
     places = [mount["Destination"] for mount in named.values()] + [wish["Target"] for wish in wishes]

@@ -256,6 +256,8 @@ class Exec:
         if "/" in program:
             os.execve(program, self.arguments, environment)
         denied: OSError | None = None
+        if not program:  # it would be the directories themselves
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
         for directory in environment.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").split(
             ":"
         ):

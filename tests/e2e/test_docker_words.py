@@ -39,6 +39,8 @@ def client(kk: Kernelkit, request: pytest.FixtureRequest) -> Client:
         (["--group-add", "99999999999"], RANGE),
         (["-u", "nosuch"], "unable to find user nosuch: no matching entries in passwd file"),
         (["-u", "0:nosuch"], "unable to find group nosuch: no matching entries in group file"),
+        (["--volumes-from", "nosuch"], "No such container: nosuch"),
+        (["--cpuset-cpus", "first"], "Invalid value first for cpuset cpus: invalid format: first"),
         (["-w", "rel"], "the working directory 'rel' is invalid, it needs to be an absolute path"),
         (["-w", "/bin/busybox"], "Cannot mkdir: /bin/busybox is not a directory"),
         (["--storage-opt", "size=1G"], QUOTA),
@@ -78,6 +80,15 @@ def test_exec(client: Client, kk: Kernelkit, options: list[str], said: str) -> N
     refused = client("exec", *options, "box", "true", check=False)
     assert (refused.returncode, (refused.stdout + refused.stderr).strip()) == (126, said)
     assert kk("exec", "box", "echo", "on").stdout == "on\n"
+
+
+def test_no_program_is_not_found_either(client: Client, kk: Kernelkit) -> None:
+    said = 'unable to start container process: exec: "": executable file not found in $PATH: unknown'
+    refused = client("run", "--rm", "busybox", "", check=False)
+    assert (refused.returncode, said in refused.stderr) == (127, True)
+    kk("run", "-d", "--name", "box", "busybox", "sleep", "1000")
+    refused = client("exec", "box", "", check=False)
+    assert (refused.returncode, said in refused.stdout + refused.stderr) == (126, True)
 
 
 def test_a_container_without_its_driver_stays_created(client: Client, kk: Kernelkit) -> None:

@@ -65,6 +65,14 @@ def test_what_linux_never_has_is_discarded_too() -> None:
     assert (kept, warnings) == ({"CpuPercent": 0}, ["linux does not support CPU percent. Percent discarded."])
 
 
+def test_what_is_dangerous_is_warned_of() -> None:
+    wish = {"OomKillDisable": True}
+    kept, warnings = discard(wish, Layout(), "containers")
+    assert (kept, len(warnings)) == (wish, 1)
+    assert warnings[0].startswith("OOM killer is disabled for the container, but no memory limit is set, ")
+    assert discard({**wish, "Memory": 64 << 20}, Layout(), "containers")[1] == []
+
+
 def test_ports_of_the_host_s_own_network_are_not_published() -> None:
     _, warnings = discard({"NetworkMode": "host", "PortBindings": {"80/tcp": [{}]}}, Layout(), "containers")
     assert warnings == ["Published ports are discarded when using host network mode"]

@@ -240,7 +240,7 @@ def exit_code(answer: dict[str, Any]) -> int:
 OWN = (
     Flag("show", BOOL, "Print each kernel operation as its shell line, while it happens"),
     Flag("step", BOOL, "Stop before each kernel operation: Enter goes on, s opens a shell there, c continues"),
-    Flag("without", LIST, "Leave out a stage or an operation, to see what it is for"),
+    Flag("without", LIST, "Leave out a stage (nat) or an operation (SetHostname), to see what it is for"),
 )
 STAYING = (
     Flag("detach", BOOL, "Run the container in the background and print its ID", "d"),

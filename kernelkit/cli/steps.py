@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Step = dict[str, Any]
 
 STDERR = 2
-QUESTION = "  Enter: do it   s: a shell there   c: do all the rest   k: skip it   q: give up "
+QUESTION = "  Enter: do it   s: a shell there   c: do the rest   k: skip it   q: give up "
 BREATH = 0.3  # seconds in which the last steps of a pull are told
 # A line's end that follows a key at once was typed with it.
 SAME_BREATH = 0.05

@@ -14,7 +14,7 @@ import pytest
 from kernelkit.cli.http import ApiError
 from kernelkit.cli.output import Failure
 from kernelkit.cli.record import container_folder, readable
-from kernelkit.cli.steps import Asking, Watcher, converse
+from kernelkit.cli.steps import QUESTION, Asking, Watcher, converse
 from kernelkit.cli.wire import ConnectionLost, Wire
 
 ID = "d01db81a3f2515252077e929d286beadb15410e080d7d5ccef87114aa5eee2eb"
@@ -198,3 +198,8 @@ def test_only_words_that_nobody_reads_are_cut() -> None:
     cut = readable("load " + "b" * 3000 + " sh")
     assert len(cut) < 60
     assert "…" in cut
+
+
+def test_the_question_fits_into_one_line_of_a_terminal() -> None:
+    """It is wiped out by a return and an erase, which reach one row only."""
+    assert len(QUESTION) < 80

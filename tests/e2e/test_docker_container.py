@@ -534,7 +534,7 @@ def test_what_waits_for_its_restart_can_be_stopped_at_once(kk: Kernelkit) -> Non
 
 
 def test_started_again_at_once_it_has_its_files_to_itself(kk: Kernelkit) -> None:
-    """The kernel forbids two mounts of one writable layer, or warns: the first must be gone before the second is made."""
+    """The kernel forbids two mounts of one writable layer, or warns: the first must be gone before the second."""
     kk("create", "--name", "again", "busybox", "sh", "-c", "echo x >> /count")
     for _ in range(20):
         kk("start", "-a", "again")

@@ -44,6 +44,7 @@ SETTINGS = (
     "/run/sysctl.d/*.conf",
     "/usr/lib/sysctl.d/*.conf",
 )  # sysctl.d(5)
+INITIAL_PIDS = str(0xEFFFFFFC)  # linux/proc_ns.h: the number of the namespace in which all processes are
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h; a number that no other network namespace ever gets, since Linux 5.14
 
 
@@ -160,7 +161,7 @@ def sweep(take_back: Callable[[Claim], bool], trace: Trace) -> list[Claim]:
             orphan.unlink()
         here = Machine.here()
         for claim in list(_noted()):
-            if claim.machine.boot != here.boot:  # none of it has survived
+            if claim.machine.boot != here.boot or _is_no_more(claim, here):  # nothing of it has survived
                 claim.path.unlink()
         for held in list(_dead()):
             try:
@@ -170,6 +171,21 @@ def sweep(take_back: Callable[[Claim], bool], trace: Trace) -> list[Claim]:
             finally:
                 os.close(held.file)
     return swept
+
+
+def _is_no_more(claim: Claim, here: Machine) -> bool:
+    """Whether it was another machine's, of which no process is left; who does not see all processes cannot tell."""
+    if claim.machine.network == here.network or here.pids != INITIAL_PIDS:
+        return False
+    file = _open(claim.path)
+    if file is None:
+        return False
+    os.close(file)
+    spaces = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            spaces.add(str((process / "ns/pid").stat().st_ino))
+    return claim.machine.pids not in spaces
 
 
 def _give_back(held: Held, trace: Trace) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
+
+import pytest
+
+from tests.patience import PATIENCE
 
 CONFIG = """
 version: 0.1
@@ -21,6 +26,8 @@ class Registry:
     """A docker-registry process with its own folder; `host` is what stands before the first slash of a reference."""
 
     def __init__(self, folder: Path, extra: str = "") -> None:
+        if not shutil.which("docker-registry"):
+            pytest.skip("needs docker-registry")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         for _ in range(5):  # somebody may take the port between our asking for a free one and the registry's taking it
@@ -53,13 +60,13 @@ class Registry:
         self.process.wait()
 
     def _answers(self) -> bool:
-        for _ in range(200):
+        """Whether it serves, once it does; False when it has ended."""
+        until = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < until:
             try:
-                with urllib.request.urlopen(f"http://{self.host}/v2/", timeout=1):
+                with urllib.request.urlopen(f"http://{self.host}/v2/", timeout=PATIENCE):
                     return self.process.poll() is None
             except OSError:
-                if self.process.poll() is not None:
-                    return False
                 time.sleep(0.02)
         return False
 

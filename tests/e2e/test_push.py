@@ -149,7 +149,7 @@ class Locked(Registry):
     """It answers 401 to whoever looks whether it is up."""
 
     def _answers(self) -> bool:
-        for _ in range(200):
+        for _ in range(3000):
             with contextlib.suppress(OSError), socket.create_connection(self.host.split(":"), 1):  # type: ignore[arg-type]
                 return self.process.poll() is None
             threading.Event().wait(0.02)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from testcontainers.core import config, waiting_utils
+from testcontainers.core import config
 from testcontainers.core.container import DockerContainer
 
 from tests.conftest import Kernelkit
@@ -208,7 +208,7 @@ def test_testcontainers_starts_waits_and_stops(shared_kk: Kernelkit, monkeypatch
     monkeypatch.setattr(config.testcontainers_config, "ryuk_disabled", True)
     command = ["sh", "-c", "mkdir /www; echo hello > /www/index.html; echo ready; exec httpd -f -p 80 -h /www"]
     with DockerContainer("busybox").with_command(command).with_exposed_ports(80) as container:
-        waiting_utils.wait_for_logs(container, "ready", timeout=PATIENCE)
+        wait_until(lambda: b"ready" in container.get_logs()[0])
         port = int(container.get_exposed_port(80))
         wait_until(lambda: served(f"http://127.0.0.1:{port}/") == b"hello\n")
         # The docker package loses what comes in one piece with the head of the answer.

@@ -173,7 +173,7 @@ def _make_cgroups(name: str) -> list[Path]:
 
 def _remove_cgroup(path: Path) -> None:
     """Remove a cgroup; the kernel says "busy" for a moment after its last process has ended."""
-    for _ in range(100):
+    for _ in range(1000):
         try:
             path.rmdir()
             return

@@ -22,6 +22,7 @@ class Seen:
     container: str
     state: State
     ports: dict[int, int]  # inside -> on the real machine
+    patience: float = 2  # seconds to wait for an answer that may not come
     problem: str = ""
 
 
@@ -55,14 +56,15 @@ class Compared:
 def compare(engine: Engine, run: Run, probes: Sequence[Probe], choice: Choice) -> Compared:
     """Run twice, look at both, remove both."""
     engine.have(run.image)
-    whole, _ = _try(engine, run, (), probes)
-    answers, found = _try(engine, run, (choice.name,), probes)
+    # With everything done there is an answer, however busy the machine is; without, there may be none to wait for.
+    whole, _ = _try(engine, run, (), probes, patience=15)
+    answers, found = _try(engine, run, (choice.name,), probes, patience=2)
     rows = zip((p.question for p in probes), whole, answers, strict=True)
     return Compared(choice, tuple(rows), found[0], found[1])
 
 
 def _try(
-    engine: Engine, run: Run, left_out: Sequence[str], probes: Sequence[Probe]
+    engine: Engine, run: Run, left_out: Sequence[str], probes: Sequence[Probe], patience: float
 ) -> tuple[list[str], tuple[tuple[str, ...], str]]:
     """What the probes answered; what was left out, and why the start failed if it did."""
     remove(engine, run.name)
@@ -75,7 +77,8 @@ def _try(
         except StartFailed as error:
             return ["no container" for _ in probes], (_shell(error.left_out, folders), shorten(str(error), folders))
         known = engine.get(f"/containers/{container}/json")
-        seen = Seen(engine, container, look(engine, run.image, container), _ports(known["NetworkSettings"]["Ports"]))
+        ports = _ports(known["NetworkSettings"]["Ports"])
+        seen = Seen(engine, container, look(engine, run.image, container), ports, patience)
         return [probe.ask(seen) for probe in probes], (missing, "")
     finally:
         remove(engine, run.name)
@@ -100,15 +103,15 @@ def called(engine: Engine, address: str, patience: float = 2) -> str:
     return ran.stdout.strip()
 
 
-def answers_inside(engine: Engine, container: str, address: str) -> bool:
+def answers_inside(engine: Engine, container: str, address: str, patience: float = 3) -> bool:
     """Whether a machine answers when it is called from inside a container: that nobody listens is an answer, too."""
-    ran = engine.shell("timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/$0/9", address, container=container)
+    ran = engine.shell("timeout", str(patience), "bash", "-c", "exec 3<>/dev/tcp/$0/9", address, container=container)
     return ran.code == 0 or "refused" in ran.stderr
 
 
-def answers_at(port: int) -> bool:
+def answers_at(port: int, patience: float = 1.5) -> bool:
     """Whether a web server answers at that port of the real machine's loopback."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience)
     try:
         connection.request("GET", "/")
         connection.getresponse().read()

@@ -60,19 +60,20 @@ def _address(seen: Seen) -> str:
 
 def _from_host(seen: Seen) -> str:
     network = seen.engine.get(f"/containers/{seen.container}/json")["NetworkSettings"]["Networks"]["bridge"]
-    return "answers" if called(seen.engine, network["IPAddress"]) else "no answer"
+    return "answers" if called(seen.engine, network["IPAddress"], seen.patience) else "no answer"
 
 
 def _from_outside(seen: Seen) -> str:
     port = seen.ports.get(80, 0)
-    return "answers" if port and answers_at(port) else "no answer"
+    return "answers" if port and answers_at(port, seen.patience) else "no answer"
 
 
 def _to_outside(seen: Seen) -> str:
     uplink = seen.engine.get("/kernelkit/host")["uplink"]
     if not uplink:
         return "the host is the real machine"
-    return "answers" if answers_inside(seen.engine, seen.container, uplink["outer"]) else "no answer"
+    is_answered = answers_inside(seen.engine, seen.container, uplink["outer"], seen.patience)
+    return "answers" if is_answered else "no answer"
 
 
 def _hidden(seen: Seen) -> str:

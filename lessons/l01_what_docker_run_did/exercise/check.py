@@ -30,7 +30,7 @@ def check(engine: Engine, answer: Callable[..., Any]) -> Verdict:
             raise LessonError(f"the container '{NAME}' has ended: run this cell again")
         claims = _claims(state.inside, address, gateway)
         # A server may just be starting; where something is missing, waiting for it would only keep the student.
-        patience = 2 if all(claim.holds for claim in claims) else 0.3
+        patience = 10 if all(claim.holds for claim in claims) else 0.3
         claims.append(_reached(engine, address.partition("/")[0], patience))
         if refused:
             claims.insert(0, refused)

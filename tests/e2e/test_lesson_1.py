@@ -187,9 +187,10 @@ def test_the_stub_fails_and_the_solution_passes(engine: Engine) -> None:
     failed = check(engine, stub.give_address)
     assert not failed.passed
     assert failed.hint
-    passed = check(engine, solution.give_address)
-    assert [claim.saw for claim in passed.claims if not claim.holds] == []
-    assert passed.passed
+    for _ in range(3):  # the host must not call the container of the try before
+        passed = check(engine, solution.give_address)
+        assert [claim.saw for claim in passed.claims if not claim.holds] == []
+        assert passed.passed
 
 
 def test_a_plan_in_the_wrong_order_is_answered_with_what_the_kernel_said(engine: Engine) -> None:

@@ -21,9 +21,11 @@ SERVER = ["busybox", "httpd", "-f", "-p", "80"]
 def check(engine: Engine, answer: Callable[..., Any]) -> Verdict:
     """What the kernel holds after the student's plan."""
     remove(engine, NAME)
+    address = ""
     try:
         container, address, gateway = _start_without_address(engine)
         plan = as_plan(call(answer, link=LINK, address=address, gateway=gateway))
+        _forget(engine, address)
         refused = _perform(engine, container, plan)
         state = look(engine, "", container)
         if state.inside is None:
@@ -37,6 +39,17 @@ def check(engine: Engine, answer: Callable[..., Any]) -> Verdict:
         return Verdict(tuple(claims), tuple(operation.shell() for operation in plan))
     finally:
         remove(engine, NAME)
+        if address:
+            _forget(engine, address)
+
+
+def _forget(engine: Engine, address: str) -> None:
+    """Have the host ask anew who has this address, arp(7).
+
+    With step 6 left out, a container keeps the link-layer address that the kernel has chosen. The host remembers that
+    of the one before for half a minute, and would call somebody who has gone.
+    """
+    engine.shell("ip", "neighbour", "flush", "to", address.partition("/")[0])
 
 
 def _start_without_address(engine: Engine) -> tuple[str, str, str]:

@@ -15,16 +15,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import pickle
 import select
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from mmap import mmap
 
 from kernelkit.host.channel import (
@@ -44,35 +40,16 @@ from kernelkit.host.channel import (
     Started,
     StartExec,
     Take,
-    await_employment,
     employ,
     receive_descriptors,
     unpack_job,
-    unpack_operations,
 )
+from kernelkit.host.child import LEFT, Child, Gate, bear, move_up
 from kernelkit.host.log import Log
-from kernelkit.host.rehearsal import rehearse
 from kernelkit.host.streams import Loop, Streams
-from kernelkit.kernel.netlink import HOST_NETFILTER, HOST_ROUTE, NETLINK_ROUTE
-from kernelkit.trace import Ledger, Operation, explain
+from kernelkit.trace import Ledger, explain
 
-LEFT = b"-"  # what a child says that leaves without having had a job
-SYNC = 3  # where a child finds the socket to its shim
-STDIN, STDOUT, STDERR = 4, 5, 6  # and the ends of its pipes
-
-Gate = Callable[[int], bool]
 Waiting = list[tuple[object, list[int]]]  # messages with their descriptors
-
-
-@dataclass(frozen=True)
-class Child:
-    """A process that waits for its job at the other end of `giver`; and our ends of its socket and its three pipes."""
-
-    pid: int
-    pidfd: int
-    sync: socket.socket
-    pipes: tuple[int, int, int]
-    giver: socket.socket
 
 
 class Process:
@@ -117,7 +94,7 @@ class Shim:
         """Start a container at once; whether it runs."""
         gate = None
         if gate_fd >= 0:
-            gate_fd = _move_up(gate_fd)
+            gate_fd = move_up(gate_fd)
             gate = _ask(gate_fd)
         memory = mmap(memory_fd, 0)
         ledger = Ledger(memory, gate)
@@ -133,8 +110,8 @@ class Shim:
         ahead = Ledger(mmap(-1, Ledger.size(2)))
         ahead.note(1, forked_at, time.time() - forked_at)
         # Before the child inherits them; two, for each tells only once.
-        mounts, told = (_move_up(os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)) for _ in range(2))
-        child = self._bear(wish.clone, ahead, 2, host_sockets=True, mounts=mounts) if wish.clone else None
+        mounts, told = (move_up(os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)) for _ in range(2))
+        child = bear(self._channel, wish.clone, ahead, 2, host_sockets=True, mounts=mounts) if wish.clone else None
         os.close(mounts)
         if child:
             # Or the kernel would unmount everything before it says that the program has ended.
@@ -233,8 +210,9 @@ class Shim:
         """Have a child become the job's program: one that is at work already, or a new one."""
         if not child:
             try:
-                child = self._bear(
-                    job.clone, ledger, job.clone_seq, (job.enter, job.leave), host_sockets=job.host_sockets, gate=gate
+                around = (job.enter, job.leave)
+                child = bear(
+                    self._channel, job.clone, ledger, job.clone_seq, around, host_sockets=job.host_sockets, gate=gate
                 )
             except OSError as error:
                 return Failed(ledger.failed, error.errno or errno.EIO, explain(error))
@@ -258,50 +236,6 @@ class Shim:
             return failure
         ledger.ended(job.exec_seq)
         return process
-
-    def _bear(
-        self,
-        clone: Operation,
-        ledger: Ledger,
-        seq: int,
-        around: tuple[Operation | None, Operation | None] = (None, None),
-        *,
-        host_sockets: bool,
-        gate: Gate | None = None,
-        mounts: int = -1,
-    ) -> Child:
-        """Make a child that waits for its job; in the child this never returns.
-
-        One that is made before there is a job rehearses, and leaves when its `mounts` are no more what they were.
-        """
-        sync, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        giver, taker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
-        (read_in, stdin), (stdout, write_out), (stderr, write_err) = pipes
-        # Opened here, a netlink socket goes on speaking to this network namespace from inside the child's own.
-        sockets = [_netlink(NETLINK_ROUTE), os.dup(HOST_NETFILTER)] if host_sockets else []
-        try:
-            if around[0]:
-                ledger.perform([around[0]], seq - 1)
-            pid, pidfd = ledger.fork(clone, seq, child=(0, -1))
-            if pid == 0:
-                if self._channel:
-                    self._channel.close()  # or the engine would not see the shim's end
-                sync.close()
-                giver.close()
-                _become(taker, (theirs.detach(), read_in, write_out, write_err, *sockets), gate, mounts)
-            if around[1]:
-                ledger.perform([around[1]], seq + 1)
-        except BaseException:
-            for fd in (stdin, stdout, stderr):
-                os.close(fd)
-            raise
-        finally:
-            theirs.close()
-            taker.close()
-            for fd in (read_in, write_out, write_err, *sockets):
-                os.close(fd)
-        return Child(pid, pidfd, sync, (stdin, stdout, stderr), giver)
 
     # staying ----------------------------------------------------------------------------------------------------
 
@@ -445,71 +379,6 @@ def _ask(gate: int) -> Gate:
         return word != b"k"
 
     return ask
-
-
-def _netlink(protocol: int) -> int:
-    """A netlink socket of this network namespace: netlink(7)."""
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol).detach()
-
-
-def _move_up(fd: int) -> int:
-    """The same descriptor with a number out of the way of those a child is promised."""
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 32)
-    os.close(fd)
-    return moved
-
-
-def _become(taker: socket.socket, descriptors: Sequence[int], gate: Gate | None, mounts: int) -> None:
-    """The child: wait for the job and perform it. The last operation is the exec; who comes back from here has failed.
-
-    The descriptors are those for SYNC, STDIN, STDOUT, STDERR, and HOST_ROUTE and HOST_NETFILTER if they are needed.
-    """
-    failed = 0
-    taker = socket.socket(fileno=_move_up(taker.detach()))
-    try:
-        numbers = (SYNC, STDIN, STDOUT, STDERR, HOST_ROUTE, HOST_NETFILTER)
-        for number, moved in [(number, _move_up(fd)) for number, fd in zip(numbers, descriptors, strict=False)]:
-            os.dup2(moved, number, inheritable=False)
-            os.close(moved)  # or we would hold a second end, and not see the others' end
-        if mounts >= 0:
-            rehearse("host")
-            _wait_while_unchanged(taker, mounts)
-        employment = await_employment(taker)
-        if not employment:
-            with contextlib.suppress(OSError):
-                os.write(SYNC, LEFT)
-            os._exit(0)
-        steps, memory_fd = employment
-        memory = mmap(memory_fd, 0)
-        os.close(memory_fd)
-        ledger = Ledger(memory, gate)
-        first, operations = unpack_operations(memory, Ledger.size(steps))
-        # Whatever would still be imported would soon come from the container's files, and run with our rights.
-        sys.meta_path.clear()
-        try:
-            ledger.perform(operations, first)
-        finally:
-            failed = ledger.failed
-        raise OSError(errno.ENOEXEC, "the exec was left out: there is no program")
-    except BaseException as error:
-        number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
-        with contextlib.suppress(OSError):
-            os.write(SYNC, pickle.dumps(Failed(failed, number, explain(error))))
-            taker.send(b"f")
-    finally:
-        os._exit(127)
-
-
-def _wait_while_unchanged(taker: socket.socket, mounts: int) -> None:
-    """Wait for a job; when the mounts change, see to it that none will come: a copy of old mounts is of no use.
-
-    From then on whoever offers one is refused it (shutdown(2)), and one that has come before will still be read.
-    """
-    poll = select.poll()
-    poll.register(taker, select.POLLIN)
-    poll.register(mounts, select.POLLPRI)
-    if taker.fileno() not in [fd for fd, _ in poll.poll()]:
-        taker.shutdown(socket.SHUT_RD)
 
 
 def _listen_to_child(sync: socket.socket, streams: Streams) -> Failed | None:

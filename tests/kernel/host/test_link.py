@@ -30,10 +30,10 @@ Init([sys.executable, "-P", "-c", *sys.argv[1:]], end_all=True).run()
 # Starts a program that says what it can see and leaves with 7, while something happens after the check.
 ENGINE = """
 import os, queue, random, signal, socket, sys, tempfile, time, traceback
+from kernelkit.container.plan import STDERR, STDOUT
 from kernelkit.host import link as module
 from kernelkit.host.channel import ENGINE, Attach, Channel, Failed, Job, pack
 from kernelkit.host.link import Link
-from kernelkit.host.shim import STDERR, STDOUT
 from kernelkit.kernel.mount import Mount
 from kernelkit.kernel.process import Clone, ConnectStdio, Exec
 from kernelkit.trace import Ledger, Trace

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def show(messages: Iterable[dict[str, Any]], fd: int = 1) -> list[Any]:
-    """Print the messages to a descriptor; what `aux` objects were among them. Raises Failure for an error message."""
-    _, columns = size(fd)
+def show(messages: Iterable[dict[str, Any]], fd: int = 1, *, bars: bool = True) -> list[Any]:
+    """Print the messages to a descriptor; what `aux` objects were among them. Raises Failure for an error message.
+
+    Without `bars` as elsewhere than in a terminal.
+    """
+    columns = size(fd)[1] if bars else 0
     lines: dict[str, int] = {}
     aux: list[Any] = []
     for message in messages:

@@ -144,7 +144,8 @@ def _pull(client: Client, image: str, options: Options, *, shown: bool) -> None:
     from kernelkit.cli.transfer import pull  # most runs find their image here
 
     def bring() -> None:
-        pull(client, with_tag(image), options.text("platform"), fd=2, quiet=options.on("quiet"))
+        # A line that is rewritten in place would be lost among the lines of the operations.
+        pull(client, with_tag(image), options.text("platform"), fd=2, quiet=options.on("quiet"), bars=not shown)
 
     if not shown:
         bring()

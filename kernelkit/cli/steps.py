@@ -70,16 +70,31 @@ def start(
 
 
 def show_pull(client: Client, pull: Callable[[], None]) -> None:
-    """Have an image pulled, then print what was done for it: meanwhile there are its layers to look at."""
+    """Have an image pulled, and print what is done for it, while it is done."""
+    from socket import SHUT_RDWR
+    from threading import Thread  # a pull is rare, and this command starts often
+
     following = client.request("GET", "/kernelkit/trace", {"follow": True})
+    telling = Thread(target=_tell_pull, args=(following,), daemon=True)
+    telling.start()
     try:
         pull()
     finally:
-        printer = Printer(STDERR)
-        for step in arrived(following):
+        telling.join(BREATH)
+        following.wire.socket.shutdown(SHUT_RDWR)
+        telling.join()
+        following.close()
+        put(STDERR, b"\n")
+
+
+def _tell_pull(following: Response) -> None:
+    printer = Printer(STDERR)
+    try:
+        for step in following.messages():
             if step["stage"] == "pull":
                 printer.show(step)
-        put(STDERR, b"\n")
+    except (ConnectionLost, OSError):
+        pass  # it was told that it is over
 
 
 def arrived(following: Response) -> Iterator[Step]:

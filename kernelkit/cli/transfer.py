@@ -18,15 +18,22 @@ if TYPE_CHECKING:
 
 
 def pull(
-    client: Client, name: str, platform: str = "", *, fd: int = 1, quiet: bool = False, every: bool = False
+    client: Client,
+    name: str,
+    platform: str = "",
+    *,
+    fd: int = 1,
+    quiet: bool = False,
+    every: bool = False,
+    bars: bool = True,
 ) -> None:
-    """Have the engine pull an image, and show how it goes on a descriptor."""
+    """Have the engine pull an image, and show how it goes on a descriptor, with `bars` if that is a terminal."""
     repository, tag = split(name)
     query: dict[str, Any] = {"fromImage": repository, "tag": "" if every else tag or "latest", "platform": platform}
     messages = client.request("POST", "/images/create", query, headers=registry_auth(registry_of(name))).messages()
     if quiet:
         messages = (message for message in messages if "error" in message or "errorDetail" in message)
-    progress.show(messages, fd)
+    progress.show(messages, fd, bars=bars)
 
 
 def refuse_trust(options: Options) -> None:

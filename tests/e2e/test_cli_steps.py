@@ -56,6 +56,7 @@ def test_show_prints_the_pull_as_well(kk: Kernelkit) -> None:
     assert headings(ran.stderr)[: 1 + len(STAGES)] == ["pull", *STAGES]
     assert "  curl -fsSL " in ran.stderr
     assert "tar -xpf" in ran.stderr
+    assert ran.stderr.index("  curl -fsSL ") < ran.stderr.index(": Pull complete"), "it is told while it happens"
 
 
 def test_step_stops_before_each_operation_until_told_to_continue(kk: Kernelkit) -> None:

@@ -76,9 +76,9 @@ def create(
         mounts=mountpoints.resolve(engine, config, host, folder=os.fspath(engine.folder(identity)), old=old),
     )
     os.makedirs(engine.folder(identity), mode=0o710)
-    if host["LogConfig"]["Type"] == "local":
-        os.mkdir(logs.path_of(engine, container, "local").parent, 0o700)
     try:
+        if host["LogConfig"]["Type"] == "local":
+            os.mkdir(logs.path_of(engine, container, "local").parent, 0o700)
         copyup.fill(engine, container, image)
         _register(engine, container)
     except BaseException:

@@ -5,36 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from kernelkit.engine.engine import Engine
-from kernelkit.engine.servers import ask
+from kernelkit.engine.servers import inquire
 from kernelkit.image import manifest as manifests
 from kernelkit.image.credentials import Credentials
-from kernelkit.image.http import Connection
 from kernelkit.image.manifest import Descriptor, Manifest, Platform
-from kernelkit.image.places import Places
 from kernelkit.image.reference import Reference
 from kernelkit.image.registry import Registry
-from kernelkit.trace import Trace
 
 Json = dict[str, Any]
 
 
 def distribution(engine: Engine, reference: Reference, credentials: Credentials | None = None) -> Json:
     """Docker's `DistributionInspect`; NotFound, AuthenticationFailed, RegistryError."""
-    places = Places.of(engine.home)
-    bases = places.bases(reference.domain)
-    hosts = frozenset(host for host in (base.partition("://")[2] for base in bases) if places.is_insecure(host))
-    connection, trace = Connection(hosts), Trace(engine.records.tell)
-    try:
-        return ask(
-            lambda registry: _described(registry, reference.digest or reference.tag),
-            reference,
-            bases,
-            connection,
-            lambda operation: trace.perform("pull", operation),
-            credentials=credentials,
-        )
-    finally:
-        connection.close()
+    name = reference.digest or reference.tag
+    return inquire(engine, reference, lambda registry: _described(registry, name), credentials)
 
 
 def _described(registry: Registry, name: str) -> Json:

@@ -6,15 +6,37 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from kernelkit.engine.engine import Engine
 from kernelkit.errors import AuthenticationFailed, KernelkitError, NotFound
 from kernelkit.image.credentials import Credentials
 from kernelkit.image.http import Broken, Connection
-from kernelkit.image.places import HUB_URL
+from kernelkit.image.places import HUB_URL, Places
 from kernelkit.image.reference import HUB, Reference
 from kernelkit.image.registry import Registry
-from kernelkit.trace import Operation
+from kernelkit.trace import Operation, Trace
 
 T = TypeVar("T")
+
+
+def inquire(
+    engine: Engine, reference: Reference, question: Callable[[Registry], T], credentials: Credentials | None = None
+) -> T:
+    """What the registry of a repository answers when nothing is to be fetched; errors as of `ask`."""
+    places = Places.of(engine.home)
+    bases = places.bases(reference.domain)
+    hosts = frozenset(host for host in (base.partition("://")[2] for base in bases) if places.is_insecure(host))
+    connection, trace = Connection(hosts), Trace(engine.records.tell)
+    try:
+        return ask(
+            question,
+            reference,
+            bases,
+            connection,
+            lambda operation: trace.perform("pull", operation),
+            credentials=credentials,
+        )
+    finally:
+        connection.close()
 
 
 def ask(

@@ -1,11 +1,11 @@
-"""The engine's API, asked with raw HTTP."""
+"""The engine's API, asked with raw HTTP, and what is asked by both clients."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -47,3 +47,12 @@ def api(shared_kk: Kernelkit) -> Iterator[Api]:
     yield connection
     connection.close()
     shared_kk.empty()
+
+
+Client = Callable[..., Any]
+
+
+@pytest.fixture(params=["kernelkit", "docker"])
+def client(kk: Kernelkit, request: pytest.FixtureRequest) -> Client:
+    """One of the two clients."""
+    return kk if request.param == "kernelkit" else kk.docker

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 
 from tests.cgroups import Cgroups
 from tests.conftest import Kernelkit
+from tests.e2e.conftest import Client
 
 HOSTS = ("practice", "real")
 FILES = {
@@ -24,20 +25,11 @@ FILES = {
     "BlkioDeviceWriteIOps": ("--device-write-iops", "blkio.throttle.write_iops_device", "wiops"),
 }
 
-Client = Callable[..., Any]
-
 
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", "-v", *names)
-
-
-@pytest.fixture(params=["kernelkit", "docker"])
-def client(kk: Kernelkit, request: pytest.FixtureRequest) -> Client:
-    """One of the two clients."""
-    return kk if request.param == "kernelkit" else kk.docker
+    shared_kk.empty()
 
 
 @pytest.fixture

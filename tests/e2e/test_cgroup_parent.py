@@ -19,8 +19,7 @@ HOSTS = ("practice", "real")
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", "-v", *names)
+    shared_kk.empty()
 
 
 def found(kk: Kernelkit, name: str) -> list[str]:

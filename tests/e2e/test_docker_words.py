@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import Kernelkit
-
-Client = Callable[..., Any]
+from tests.e2e.conftest import Client
 
 RANGE = "uids and gids must be in range 0-2147483647"
 QUOTA = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
@@ -19,14 +17,7 @@ QUOTA = "--storage-opt is supported only for overlay over xfs with 'pquota' moun
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", "-v", *names)
-
-
-@pytest.fixture(params=["kernelkit", "docker"])
-def client(kk: Kernelkit, request: pytest.FixtureRequest) -> Client:
-    """One of the two clients."""
-    return kk if request.param == "kernelkit" else kk.docker
+    shared_kk.empty()
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,7 @@ Event = dict[str, Any]
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", *names)
+    shared_kk.empty()
 
 
 def events(kk: Kernelkit, since: float, *words: str) -> list[Event]:

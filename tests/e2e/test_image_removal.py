@@ -14,8 +14,7 @@ from tests.patience import wait_until
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", *names)
+    shared_kk.empty()
     if images := shared_kk.docker("images", "-aq").stdout.split():
         shared_kk.docker("rmi", "-f", *images)
     shared_kk.docker("pull", "-q", "busybox")

@@ -18,8 +18,7 @@ PLACES = ("etc/hostname", "etc/hosts", "etc/resolv.conf", "dev/console")
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", "-v", *names)
+    shared_kk.empty()
 
 
 def exported(kk: Kernelkit, name: str, path: Path) -> tarfile.TarFile:

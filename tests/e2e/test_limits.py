@@ -24,8 +24,7 @@ BUSY = "while :; do :; done"
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", "-v", *names)
+    shared_kk.empty()
 
 
 def inspect(kk: Kernelkit, name: str) -> dict[str, Any]:

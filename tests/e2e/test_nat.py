@@ -69,8 +69,7 @@ def shared_kk(request: pytest.FixtureRequest) -> Iterator[Kernelkit]:
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     """The same, without containers and networks before and after."""
     yield shared_kk
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", *names)
+    shared_kk.empty()
     shared_kk.docker("network", "prune", "-f")
     assert let_out(shared_kk) == []
 

@@ -31,8 +31,7 @@ FILES = (
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk.docker("ps", "-aq").stdout.split():
-        shared_kk.docker("rm", "-f", "-v", *names)
+    shared_kk.empty()
     shared_kk.docker("network", "prune", "-f")
 
 

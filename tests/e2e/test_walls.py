@@ -85,8 +85,7 @@ lrwxrwxrwx stdout -> /proc/self/fd/1
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     yield shared_kk
-    if names := shared_kk("ps", "-aq").stdout.split():
-        shared_kk("rm", "-f", "-v", *names)
+    shared_kk.empty()
 
 
 def inside(kk: Kernelkit, *words: str, options: tuple[str, ...] = (), check: bool = True) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from kernelkit.cli.output import Failure
 from kernelkit.cli.progress import show
+from tests.terminals import read_to_end
 
 MESSAGES = [
     {"status": "Pulling fs layer", "progressDetail": {}, "id": "45088ba5567b"},
@@ -33,10 +34,11 @@ def in_a_terminal(say: Callable[[int], object]) -> str:
     try:
         ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
         say(slave)
-        return os.read(master, 65536).decode().replace("\r\n", "\n")
     finally:
-        os.close(master)
         os.close(slave)
+        text = read_to_end(master)
+        os.close(master)
+    return text.replace("\r\n", "\n")
 
 
 def test_elsewhere_than_in_a_terminal_there_are_no_bars() -> None:

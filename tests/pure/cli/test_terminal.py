@@ -14,6 +14,7 @@ from kernelkit.cli import progress
 from kernelkit.cli.output import Failure
 from kernelkit.cli.streams import Frames
 from kernelkit.cli.terminal import DetachKeys, Raw, parse_keys
+from tests.terminals import read_to_end
 
 LAYER = "45088ba5567b"
 
@@ -67,20 +68,9 @@ def shown(messages: list[dict[str, object]], columns: int) -> str:
         progress.show(iter(messages), slave)
     finally:
         os.close(slave)
-        text = read_all(master)
+        text = read_to_end(master)
         os.close(master)
     return text
-
-
-def read_all(fd: int) -> str:
-    """What comes to the end; a terminal whose other side is closed says so with an error (pty(7))."""
-    content = b""
-    try:
-        while piece := os.read(fd, 65536):
-            content += piece
-    except OSError:
-        pass
-    return content.decode()
 
 
 MESSAGES: list[dict[str, object]] = [

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import socket
 import subprocess
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE
+from tests.patience import wait_until
 
 CONFIG = """
 version: 0.1
-log: {{accesslog: {{disabled: true}}, level: error}}
+log: {{accesslog: {{disabled: true}}, level: info}}
 storage: {{filesystem: {{rootdirectory: "{folder}"}}, delete: {{enabled: true}}}}
 http: {{addr: "127.0.0.1:{port}"}}
 """
+LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 
 
 class Registry:
@@ -30,22 +29,17 @@ class Registry:
             pytest.skip("needs docker-registry")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        for _ in range(5):  # somebody may take the port between our asking for a free one and the registry's taking it
-            port = _free_port()
-            self.host = f"127.0.0.1:{port}"
-            config = folder / "config.yml"
-            config.write_text(CONFIG.format(folder=folder / "data", port=port) + extra)
-            log = (folder / "log").open("wb")
+        self._log = folder / "log"
+        config = folder / "config.yml"
+        config.write_text(CONFIG.format(folder=folder / "data", port=0) + extra)
+        with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 ["docker-registry", "serve", str(config)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
             )
-            log.close()
-            if self._answers():
-                return
-        raise OSError(f"docker-registry does not start: {(folder / 'log').read_text()[-500:]}")
+        self.host = f"127.0.0.1:{self._port()}"
 
     def fill(self, source: str, name: str) -> str:
         """Copy an image into the registry with skopeo; returns the reference it can be pulled by."""
@@ -59,19 +53,10 @@ class Registry:
         self.process.terminate()
         self.process.wait()
 
-    def _answers(self) -> bool:
-        """Whether it serves, once it does; False when it has ended."""
-        until = time.monotonic() + PATIENCE
-        while self.process.poll() is None and time.monotonic() < until:
-            try:
-                with urllib.request.urlopen(f"http://{self.host}/v2/", timeout=PATIENCE):
-                    return self.process.poll() is None
-            except OSError:
-                time.sleep(0.02)
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
+    def _port(self) -> str:
+        """The port that the kernel has chosen for it, once it listens there: nobody else can have taken it."""
+        wait_until(lambda: LISTENING.search(self._log.read_text()) or self.process.poll() is not None)
+        found = LISTENING.search(self._log.read_text())
+        if not found:
+            raise OSError(f"docker-registry does not start: {self._log.read_text()[-500:]}")
+        return found[1]

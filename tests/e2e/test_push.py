@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -140,20 +140,9 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry that wants a password."""
     folder = tmp_path_factory.mktemp("locked")
     (folder / "passwords").write_text(PASSWORDS)
-    real = Locked(folder, LOCKED.format(file=folder / "passwords"))
+    real = Registry(folder, LOCKED.format(file=folder / "passwords"))
     yield real
     real.stop()
-
-
-class Locked(Registry):
-    """It answers 401 to whoever looks whether it is up."""
-
-    def _answers(self) -> bool:
-        for _ in range(3000):
-            with contextlib.suppress(OSError), socket.create_connection(self.host.split(":"), 1):  # type: ignore[arg-type]
-                return self.process.poll() is None
-            threading.Event().wait(0.02)
-        return False
 
 
 def test_the_right_password_opens(engine: Engine, locked: Registry) -> None:
@@ -175,7 +164,10 @@ def test_a_wrong_password_says_so(engine: Engine, locked: Registry) -> None:
 
 
 class Line:
-    """A line to a registry that breaks off after so many bytes towards it, once for each number in `cuts`."""
+    """A line to a registry that breaks off after so many bytes towards it, once for each number in `cuts`.
+
+    The client hears of it when the registry has, and has done what it does about it.
+    """
 
     def __init__(self, host: str, cuts: list[int]) -> None:
         self._target = host.split(":")
@@ -193,37 +185,38 @@ class Line:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection((self._target[0], int(self._target[1])))
-                threading.Thread(target=self._copy, args=(server, client, None), daemon=True).start()
-                threading.Thread(target=self._copy, args=(client, server, self._count), daemon=True).start()
+                is_broken = threading.Event()
+                threading.Thread(target=self._answer, args=(server, client, is_broken), daemon=True).start()
+                threading.Thread(target=self._ask, args=(client, server, is_broken), daemon=True).start()
 
-    def _count(self, total: int) -> bool:
-        """Whether the line breaks now."""
-        if self._cuts and total >= self._cuts[0]:
-            self._cuts.pop(0)
-            return True
-        return False
-
-    def _copy(self, source: socket.socket, target: socket.socket, breaks: Callable[[int], bool] | None) -> None:
+    def _ask(self, client: socket.socket, server: socket.socket, is_broken: threading.Event) -> None:
         total = 0
         with contextlib.suppress(OSError):
-            while data := source.recv(1 << 16):
-                target.sendall(data)
+            while data := client.recv(1 << 16):
+                server.sendall(data)
                 total += len(data)
-                if breaks:
-                    self.carried += len(data)
-                    if breaks(total):
-                        break
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                self.carried += len(data)
+                if self._cuts and total >= self._cuts[0]:
+                    self._cuts.pop(0)
+                    is_broken.set()
+                    break
+            server.shutdown(socket.SHUT_WR)
+
+    def _answer(self, server: socket.socket, client: socket.socket, is_broken: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(1 << 16):
+                if not is_broken.is_set():
+                    client.sendall(data)
+            client.shutdown(socket.SHUT_RDWR)
+        for end in (server, client):
             end.close()  # what was not read makes it a reset
 
 
 @pytest.fixture
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for a server is right, and takes long; a little of it lets the registry notice that the line is down."""
+    """Waiting for a server is right, and takes long."""
     wait = threading.Event.wait
-    monkeypatch.setattr("threading.Event.wait", lambda self, seconds=None: wait(self, seconds and min(seconds, 0.3)))
+    monkeypatch.setattr("threading.Event.wait", lambda self, seconds=None: wait(self, seconds and min(seconds, 0.01)))
 
 
 @pytest.mark.usefixtures("_in_a_hurry")

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 _MOST_TIMES = 200
 _ALWAYS_ALLOWED = 8 << 30
 
+_NEW = ".{}.{}.{}"  # a file in the making: what it will be called, process, thread
+
 
 class Layers:
     """The part of a store that knows nothing of images. Safe to share among threads and processes."""
@@ -238,6 +240,9 @@ class Layers:
         for path in self.home.glob("blobs/sha256/*.partial"):
             if len(path.name) == len(_token()):
                 path.unlink(missing_ok=True)
+        for folder in (self.home, self.home / "layers", self.home / "blobs/sha256"):
+            for path in folder.glob(_NEW.format("*", "[0-9]*", "[0-9]*")):
+                path.unlink(missing_ok=True)
         for note in self.home.glob("layers/*.json"):
             if not note.with_suffix("").is_dir():
                 self._find_files(note)
@@ -307,7 +312,7 @@ def _token() -> str:
 def replace(path: Path, content: bytes) -> None:
     """Give a file new content in one step, synced: whoever reads it sees the old or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    new = path.with_name(_NEW.format(path.name, os.getpid(), threading.get_ident()))
     try:
         with new.open("wb") as file:
             file.write(content)

@@ -227,13 +227,14 @@ def test_what_was_left_half_done_is_swept_away(store: Store) -> None:
     image = make(store, "kept", {"a": b"a"})
     received = store.home / "blobs/sha256" / f"{'1' * 64}.partial"
     unfinished = store.home / "blobs/sha256" / f"{'2' * 16}.partial"
-    for path in (received, unfinished):
+    unnamed = [store.home / place for place in (".index.json.7.8", "layers/.9.json.7.8", "blobs/sha256/.9.7.8")]
+    for path in (received, unfinished, *unnamed):
         path.write_text("some of it")
     for path in (store.home / "layers" / f"{'3' * 16}.partial", store.home / "layers" / f"{'4' * 64}.partial"):
         path.mkdir()
     (store.home / "loads" / "5").mkdir(parents=True)
     store.sweep()
     assert received.exists()
-    assert not unfinished.exists()
+    assert not any(path.exists() for path in (unfinished, *unnamed))
     assert [path.name for path in (store.home / "layers").iterdir() if path.is_dir()] == [image.layers[0].name]
     assert not list((store.home / "loads").iterdir())

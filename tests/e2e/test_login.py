@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Kernelkit
-from tests.e2e.test_push import LOCKED, PASSWORDS, Locked
+from tests.e2e.test_push import LOCKED, PASSWORDS
 from tests.registry import Registry
 
 
@@ -18,7 +18,7 @@ def locked(tmp_path: Path, kk: Kernelkit) -> Iterator[Registry]:
     if kk.machine:
         pytest.skip("the registry would be on another machine than the engine")
     (tmp_path / "passwords").write_text(PASSWORDS)
-    real = Locked(tmp_path, LOCKED.format(file=tmp_path / "passwords"))
+    real = Registry(tmp_path, LOCKED.format(file=tmp_path / "passwords"))
     yield real
     real.stop()
 

@@ -23,7 +23,7 @@ from kernelkit.container import plan  # noqa: F401  for its operations: a shim m
 from kernelkit.host import shim
 from kernelkit.host.channel import ENGINE, OUTSIDE, READY, Channel, Prepare, Start
 from kernelkit.kernel.netlink import open_shared_socket
-from kernelkit.kernel.process import EndWithParent
+from kernelkit.kernel.process import EndWithParent, fork, let_go
 from kernelkit.trace import Trace
 
 POLITE = 0.012  # seconds before a shim is prepared: the container that is just being started goes first
@@ -88,8 +88,7 @@ class Init:
     def _be_child(self) -> None:
         """Undo what only process 1 needs; end with it where no kernel sees to that."""
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        let_go(signal.SIGCHLD, signal.SIGTERM)
         if self._end_all:
             Trace().perform("boot", EndWithParent(), actor="init")
 
@@ -118,7 +117,7 @@ class Init:
 
     def _fork_shim(self, message: Start | Prepare, descriptors: list[int]) -> None:
         forked_at = time.time()
-        if os.fork() == 0:
+        if fork() == 0:
             self._be_child()
             os.setsid()
             if self._channel:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kernelkit.kernel.process import Clone, Exec, ForbidTracing, StayAsInit
+from kernelkit.kernel.process import Clone, Exec, ForbidTracing, StayAsInit, let_go
 from kernelkit.kernel.setpriv import SetCapabilities
 from tests.child import child, in_child
 from tests.patience import wait_until
@@ -33,6 +33,47 @@ def output(program: tuple[str, ...], prepare: Callable[[], None] = lambda: None)
     os.close(write)
     with os.fdopen(read) as pipe:
         return pipe.read()
+
+
+COPIES = """
+import os, random, threading
+from kernelkit.kernel.process import fork
+
+def own_pages(fork):
+    "What a copy keeps of its own, in kB, and how it ends."
+    read, write = os.pipe()
+    pid = fork()
+    if pid == 0:
+        usage = os.open("/proc/self/smaps_rollup", os.O_RDONLY)
+        os.write(write, os.read(usage, 4096))
+        os._exit(7)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said = pipe.read()
+    return int(said.split("Private_Dirty:")[1].split()[0]), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+for _ in range(3):  # a first time, both of a pair write to more
+    said = *own_pages(fork), *own_pages(os.fork)
+print(*said)
+"""
+
+
+def test_a_bare_copy_ends_as_any_process_and_keeps_less_to_itself() -> None:
+    ran = subprocess.run([sys.executable, "-c", COPIES], capture_output=True, text=True, check=True)
+    bare, code, usual, code_too = map(int, ran.stdout.split())
+    assert code == code_too == 7
+    assert bare < usual
+
+
+def test_a_signal_that_is_let_go_ends_the_process_again() -> None:
+    def work() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        let_go(signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+
+    _, status = child(work)
+    assert os.WTERMSIG(status) == signal.SIGTERM
 
 
 def test_a_program_ignores_no_signal_that_nobody_told_it_to() -> None:

@@ -72,6 +72,7 @@ class Connection:
             request = self._read_head()
         except h11.RemoteProtocolError as error:
             self._send_reply(self._refuse(InvalidRequest(f"malformed request: {error}")), close=True)
+            self._linger()
             return False
         except TimeoutError:
             self._send_reply(self._refuse(InvalidRequest("the request took too long to arrive")), close=True)

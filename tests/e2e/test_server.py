@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -23,7 +24,7 @@ class Raw:
 
     def __init__(self, kk: Kernelkit) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
+        self.socket.settimeout(PATIENCE)
         self.socket.connect(str(kk.socket))
         self._rest = b""
 
@@ -96,9 +97,11 @@ def test_what_is_no_request_is_refused_and_the_connection_closed(raw: Raw, text:
 
 
 def test_a_head_without_end_is_refused(raw: Raw) -> None:
-    raw.say(b"GET /_ping HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %s\r\n" % (i, b"y" * 1000) for i in range(200)))
+    fields = [b"X-%d: %s\r\n" % (i, b"y" * 1000) for i in range(200)]
+    raw.say(b"GET /_ping HTTP/1.1\r\nHost: x\r\n" + b"".join(fields[:100]))
 
     assert raw.answer()[0] in (400, 431)
+    raw.say(b"".join(fields[100:]))  # who was still talking is heard out, or it would not come to read the answer
 
 
 def test_a_body_that_is_too_large_is_refused(raw: Raw) -> None:
@@ -163,7 +166,8 @@ def test_slow_clients_keep_nobody_waiting(raw: Raw, shared_kk: Kernelkit) -> Non
 
 def test_more_idle_connections_than_there_are_threads_make_room(raw: Raw, shared_kk: Kernelkit) -> None:
     idle = [Raw(shared_kk) for _ in range(1100)]
-    raw.say(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    with contextlib.suppress(BrokenPipeError):
+        raw.say(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
     assert raw.answer()[0] in (200, 0)  # it may be the one that has been silent for longest
     assert shared_kk.docker("version", "--format", "{{.Server.APIVersion}}").stdout == "1.50\n"
     for each in idle:

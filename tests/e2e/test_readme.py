@@ -29,6 +29,7 @@ def typed(kk: Kernelkit, line: str) -> tuple[int, str]:
         child.sendline("exit")
     child.expect(pexpect.EOF)
     said = str(child.before)
+    child.wait()
     child.close()
     assert child.exitstatus is not None
     return child.exitstatus, said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -13,7 +12,7 @@ import pytest
 
 from tests.conftest import Kernelkit
 from tests.e2e.test_script import ask
-from tests.e2e.test_strace import engine_of
+from tests.e2e.test_strace import await_next, engine_of
 from tests.patience import PATIENCE, wait_until
 
 
@@ -87,24 +86,16 @@ def links(kk: Kernelkit) -> list[str]:
     return sorted(link["ifname"] for link in json.loads(in_host(kk, "ip", "-j", "link")))
 
 
-def processes(kk: Kernelkit) -> str:
-    """Every process, once the shim that waits ahead for the next start is there."""
-    now, before = in_host(kk, "ps", "-e", "-o", "args="), ""
-    while now != before:
-        time.sleep(0.2)
-        now, before = in_host(kk, "ps", "-e", "-o", "args="), now
-    return now
-
-
 def held(kk: Kernelkit) -> dict[str, str]:
     """What the practice host holds that a start makes, with no container in it."""
     # The kernel takes a network namespace apart a moment after its last process has gone.
     wait_until(lambda: not any(link.startswith("veth") for link in links(kk)))
+    await_next(kk)
     return {
         "links": " ".join(links(kk)),
         "rules": in_host(kk, "nft", "list", "ruleset"),
         "cgroups": in_host(kk, "sh", "-c", "find /sys/fs/cgroup -path '*/containers/*' -type d | sort"),
-        "processes": processes(kk),
+        "processes": in_host(kk, "ps", "-e", "-o", "args="),
         "mounts": in_host(kk, "cat", "/proc/1/mountinfo"),
     }
 
@@ -232,12 +223,12 @@ def test_the_record_is_followed_whoever_asks(kk: Kernelkit) -> None:
     kk.docker("start", identity)
     kk.docker("kill", identity)
     content = b""
-    while b'"RemoveCgroup"' not in content:
-        content += follower.recv(65536)
+    wanted = [identity.encode(), b"MakeCgroup", b"Clone", b"PivotRoot", b"Exec", b"RemoveCgroup"]
+    while not all(word in content for word in wanted):
+        piece = follower.recv(65536)
+        assert piece, content
+        content += piece
     follower.close()
-    assert identity.encode() in content
-    for operation in (b"MakeCgroup", b"Clone", b"PivotRoot", b"Exec"):
-        assert operation in content
 
 
 def test_a_record_outlives_the_engine_that_made_it(kk: Kernelkit) -> None:

@@ -53,6 +53,23 @@ def engine_of(kk: Kernelkit) -> int:
     raise AssertionError("the engine does not run")
 
 
+def await_next(kk: Kernelkit, running: int = 0) -> None:
+    """Wait until the shim for the next start is there with its child, and all sleep.
+
+    Beside these two there are then init, the engine, and the shims of so many running containers.
+    """
+    init = (kk.home / "run" / "init.pid").read_text()
+    ps = ["nsenter", "-t", init, "-a", "--", "ps", "-eL", "-o", "stat=,args="]
+
+    def is_calm() -> bool:
+        lines = kk.run(ps).stdout.splitlines()
+        ours = [line for line in lines if " -m kernelkit.server" in line or "<defunct>" in line]
+        shims = [line for line in ours if "kernelkit.server.daemon" not in line]
+        return len(shims) == 3 + running and all(line.startswith("S") for line in ours)
+
+    wait_until(is_calm)
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -64,7 +81,9 @@ def traced(kk: Kernelkit, output: Path, *command: str) -> tuple[list[tuple[int, 
     """(process, call) of all that init, the engine and their children asked for before and during a docker command.
 
     Before it another container is run, so that the shim that is then prepared for the next one is seen as well.
+    The command leaves one container running.
     """
+    await_next(kk)
     init = (kk.home / "run" / "init.pid").read_text()
     attach = [
         "strace",
@@ -87,19 +106,21 @@ def traced(kk: Kernelkit, output: Path, *command: str) -> tuple[list[tuple[int, 
         assert strace.poll() is None, strace.stderr and strace.stderr.read()
         return (
             "TracerPid:\t0\n"
-            not in kk.run(["sh", "-c", f"cat /proc/{init}/task/*/status /proc/{engine}/task/*/status"]).stdout
+            not in kk.run(["sh", "-c", f"cat /proc/{init}/task/*/status /proc/{engine}/task/*/status"], False).stdout
         )
 
     try:
         wait_until(is_attached)
         kk.docker("run", "--rm", "busybox", "true")
+        await_next(kk)
         _await_silence(output)
         before = len(output.read_text())
         kk.docker(*command)
+        await_next(kk, running=1)
         _await_silence(output)
     finally:
         strace.send_signal(signal.SIGINT)
-        strace.wait()
+        strace.communicate()
     text = output.read_text()
     return list(_calls(text[:before])), list(_calls(text[before:]))
 

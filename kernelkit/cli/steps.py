@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 STDERR = 2
 QUESTION = "  Enter: do it   s: a shell there   c: do the rest   k: skip it   q: give up "
-BREATH = 0.3  # seconds in which the last steps of a pull are told
 # A line's end that follows a key at once was typed with it.
 SAME_BREATH = 0.05
 ANSWERS = {"": "next", "n": "next", "c": "continue", "k": "skip", "q": "abort"}
@@ -71,7 +70,6 @@ def start(
 
 def show_pull(client: Client, pull: Callable[[], None]) -> None:
     """Have an image pulled, and print what is done for it, while it is done."""
-    from socket import SHUT_RDWR
     from threading import Thread  # a pull is rare, and this command starts often
 
     following = client.request("GET", "/kernelkit/trace", {"follow": True})
@@ -80,8 +78,7 @@ def show_pull(client: Client, pull: Callable[[], None]) -> None:
     try:
         pull()
     finally:
-        telling.join(BREATH)
-        following.wire.socket.shutdown(SHUT_RDWR)
+        following.end()
         telling.join()
         following.close()
         put(STDERR, b"\n")
@@ -94,16 +91,13 @@ def _tell_pull(following: Response) -> None:
             if step["stage"] == "pull":
                 printer.show(step)
     except (ConnectionLost, OSError):
-        pass  # it was told that it is over
+        pass  # whoever pulls will be told
 
 
 def arrived(following: Response) -> Iterator[Step]:
-    """The steps that have come by now, and in the moment after; then it is closed."""
-    following.wire.socket.settimeout(BREATH)
-    try:
-        yield from following.messages()
-    except TimeoutError:
-        pass
+    """The steps that have been until now; then it is closed."""
+    following.end()
+    yield from following.messages()
     following.close()
 
 

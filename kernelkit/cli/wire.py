@@ -149,6 +149,11 @@ class Response:
         if rest.strip():
             yield jsontext.decode(rest)
 
+    def end(self) -> None:
+        """Ask for the end of a body that has none of its own: what there was until now still comes, then its end."""
+        self._kept = True  # nothing more can be asked over this wire
+        self.wire.socket.shutdown(_socket.SHUT_WR)
+
     def close(self) -> None:
         """Give up the rest of the body, and the connection with it."""
         self.wire.close()

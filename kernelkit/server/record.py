@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 
@@ -63,10 +64,16 @@ def _steps(engine: Engine, word: str) -> list[dict[str, object]]:
 
 
 def _follow(engine: Engine, request: Request) -> Stream:
-    def happening() -> Iterator[bytes]:
-        with engine.records.listen() as listener:
-            while request.await_either(listener.bell.fileno()):
-                for step in listener.take():
-                    yield json.dumps(step, separators=(",", ":")).encode() + b"\n"
+    listening = contextlib.ExitStack()
+    # Before the head is sent: whoever has that may ask at once for what is to be seen.
+    listener = listening.enter_context(engine.records.listen())
 
-    return Stream(happening())
+    def happening() -> Iterator[bytes]:
+        goes_on = True
+        while goes_on:
+            # A client that says no more, with shutdown(2), still hears what has been until then.
+            goes_on = request.await_either(listener.bell.fileno())
+            for step in listener.take():
+                yield json.dumps(step, separators=(",", ":")).encode() + b"\n"
+
+    return Stream(happening(), close=listening.close)

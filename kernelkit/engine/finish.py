@@ -22,12 +22,11 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
         state.oom_killed = cgroup.oom_killed(engine.layout, path)
         undo(engine, container)
         volumes.tell(engine, container, "unmount")
-        state.status, state.pid, state.exit_code = "exited", 0, exited.code
         health.end(container)
-        state.finished_at = timestamp(int(exited.at * 1e9))
-        again = wants_restart(container)
-        if again:
-            state.status = "restarting"
+        finished, again = timestamp(int(exited.at * 1e9)), wants_restart(container, exited.code)
+        # All at once: whoever looks on takes no lock, and must not see a pause before a restart as the end.
+        state.pid, state.exit_code, state.finished_at = 0, exited.code, finished
+        state.status = "restarting" if again else "exited"
         if state.oom_killed:
             engine.events.container(container, "oom")
         ran = int(exited.at) - when.parse(state.started_at) // 10**9
@@ -79,13 +78,13 @@ def end_all(engine: Engine, container: Container) -> None:
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
 
 
-def wants_restart(container: Container) -> bool:
-    """What its restart policy says, now that it has ended."""
+def wants_restart(container: Container, exit_code: int) -> bool:
+    """What its restart policy says, now that it has ended so."""
     policy = container.host_config.get("RestartPolicy") or {}
     name, state = policy.get("Name") or "no", container.state
     if state.stopped_by_hand or name == "no":
         return False
     if name == "on-failure":
         most = policy.get("MaximumRetryCount") or 0
-        return state.exit_code != 0 and (most == 0 or state.restart_count < most)
+        return exit_code != 0 and (most == 0 or state.restart_count < most)
     return name in ("always", "unless-stopped")

@@ -35,12 +35,7 @@ def remove(engine: Engine, container: Container, *, force: bool = False, with_vo
             return  # `--rm` was faster
         if container.removed:
             raise Conflict(f"removal of container {container.id} is already in progress")
-        _forget(engine, container)
-    if with_volumes:
-        for mount in container.mounts:
-            if mount.get("Type") == "volume":
-                with contextlib.suppress(KernelkitError):
-                    volumes.remove_anonymous(engine, mount["Name"])
+        _forget(engine, container, with_volumes=with_volumes)
 
 
 def start_or_remove(engine: Engine, container: Container, watch: Watch | None = None) -> None:
@@ -63,7 +58,7 @@ def remove_ended(engine: Engine, container: Container) -> None:
         remove(engine, container, with_volumes=True)
 
 
-def _forget(engine: Engine, container: Container) -> None:
+def _forget(engine: Engine, container: Container, *, with_volumes: bool) -> None:
     for connection, _ in engine.attached.pop(container.id, []):
         os.close(connection)
     trace = Trace()
@@ -71,10 +66,19 @@ def _forget(engine: Engine, container: Container) -> None:
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
     container.state.status = "removing"
     engine.state.remove(container)
-    for image in (container.image_id, *images.mounted_images(container)):
-        rmi.let_go(engine, image)
-    engine.events.container(container, "destroy")
-    engine.trash_has_grown.set()
+    try:
+        for mount in container.mounts if with_volumes else ():
+            if mount.get("Type") == "volume":
+                with contextlib.suppress(KernelkitError):
+                    volumes.remove_anonymous(engine, mount["Name"])
+        for image in (container.image_id, *images.mounted_images(container)):
+            rmi.let_go(engine, image)
+        engine.events.container(container, "destroy")
+        engine.trash_has_grown.set()
+    finally:
+        # Last, for whoever waits for this finds nothing of it any more, and all that is to be told of it.
+        container.removed = True
+        container.notify()
 
 
 def empty_trash(engine: Engine) -> None:

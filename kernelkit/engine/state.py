@@ -140,15 +140,13 @@ class Book:
             container.name = name
 
     def remove(self, container: Container) -> None:
-        """Forget a container, with its addresses and ports, and wake all who wait for that."""
+        """Forget a container, with its addresses and ports."""
         with self._lock:
             with self._transaction() as db:
                 db.execute("delete from containers where id=?", (container.id,))
                 self._release(db, container.id)
             self._containers.pop(container.id, None)
             self._names.pop(container.name, None)
-            container.removed = True
-        container.notify()
 
     def _name_taken(self, name: str) -> Conflict:
         holder = self._names.get(name, "")

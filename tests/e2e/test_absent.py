@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import PATIENCE
 
 NO_MANAGER = "This node is not a swarm manager. Use"
 
@@ -81,7 +82,7 @@ def test_other_ways_to_build_are_refused_as_clearly(shared_kk: Kernelkit, path: 
 def test_a_session_of_buildkit_waits_for_the_refusal(shared_kk: Kernelkit) -> None:
     """Its client says what `POST /build` answers, but only by a number what a session does."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(PATIENCE)
         client.connect(str(shared_kk.socket))
         client.sendall(b"POST /session HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 101 ")

@@ -147,7 +147,7 @@ def test_a_container_stands_still_while_it_is_committed(kk_: Kernelkit) -> None:
     kk_.docker("commit", "busy", "still")
     kk_.docker("commit", "--pause=false", "busy", "moving")
     until = str(int(time.time()) + 1)
-    events = kk_.docker("events", "--since", "1m", "--until", until, "--filter", "container=busy").stdout
+    events = kk_.docker("events", "--since", "0", "--until", until, "--filter", "container=busy").stdout
     assert [word for word in events.split() if word in ("pause", "unpause", "commit")] == [
         "pause", "unpause", "commit", "commit"
     ]  # fmt: skip

@@ -96,7 +96,8 @@ def test_nothing_of_it_stays_when_the_host_goes_down(kk: Kernelkit) -> None:
     assert found(kk, "last-kk")
     kk("down")
     machine = ["find", "/sys/fs/cgroup", "-type", "d", "(", "-name", "last-kk", "-o", "-name", identity, ")"]
-    assert kk.run(machine).stdout == ""
+    # Cgroups of others go while it looks, of which it complains.
+    assert kk.run(machine, check=False).stdout == ""
     kk("up")
     assert found(kk, "last-kk") == []
 

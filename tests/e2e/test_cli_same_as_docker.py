@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import PATIENCE, wait_until
 from tests.pure.cli.fake_engine import stock_docker
 
 DOCKER = stock_docker()
@@ -120,6 +121,7 @@ def host(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
     options = ["-v", "cli-volume:/data", "-l", "app=web", "-p", "127.0.0.1::80"]
     shared_kk("run", "-d", "--name", "web", *options, "busybox", "sh", "-c", "echo out; echo err >&2; exec sleep 1000")
     shared_kk("create", "--name", "made", "busybox", "true")
+    wait_until(lambda: shared_kk("logs", "web").stderr)
     yield shared_kk
     shared_kk("rm", "-fv", "web", "made")
 
@@ -170,7 +172,7 @@ def test_what_one_does_the_other_sees(host: Kernelkit, tmp_path: Path) -> None:
         other("commit", "-m", "a change", name, image)
         assert one("run", "--rm", image, "cat", "/tmp/file").stdout == "changed\n"
         one("rename", name, f"{name}b")
-        assert other("stop", "-t", "5", f"{name}b").stdout == f"{name}b\n"
+        assert other("stop", "-t", str(int(PATIENCE)), f"{name}b").stdout == f"{name}b\n"
         assert one("wait", f"{name}b").stdout == "5\n"
         assert other("logs", f"{name}b").stdout == "ready\n"
         one("rm", f"{name}b")

@@ -26,7 +26,6 @@ SECOND = 1_000_000_000  # nanoseconds, in which Docker's settings count
 INTERVAL, TIMEOUT, START_INTERVAL, RETRIES = 30 * SECOND, 30 * SECOND, 5 * SECOND, 3  # what 0 stands for
 KEPT = 5  # answers that can be seen
 LONGEST = 4096  # bytes of an answer
-GRACE = 1.0  # seconds for the exit code of a program that has closed its streams
 
 Json = dict[str, Any]
 
@@ -144,12 +143,14 @@ def _ask(engine: Engine, container: Container, check: Check) -> Json:
         execution = executing.create(engine, container, config)
         wish = Attach(execution.id, framed=False)
         executing.start(engine, execution, theirs.detach(), wish)
-        output, ended = _read(ours, time.monotonic() + check.timeout)
-        if not ended:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(execution.pid, signal.SIGKILL)
-            output = f"Health check exceeded timeout ({_span(check.timeout)})".encode()
-        code = _exit_code(execution) if ended else -1
+        until = time.monotonic() + check.timeout
+        output, closed = _read(ours, until)
+        code = _exit_code(execution, until) if closed else None
+        if code is None:
+            if pid := execution.pid:  # or it has just ended, and 0 would be ourselves: kill(2)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            output, code = f"Health check exceeded timeout ({_span(check.timeout)})".encode(), -1
     except KernelkitError as error:
         output, code = str(error).encode(), -1
     finally:
@@ -173,11 +174,12 @@ def _read(connection: socket.socket, until: float) -> tuple[bytes, bool]:
     return output, False
 
 
-def _exit_code(execution: executing.Execution) -> int:
-    """Its exit code, which is known a moment after its streams have closed."""
+def _exit_code(execution: executing.Execution, until: float) -> int | None:
+    """Its exit code, which is known some time after its streams have closed; None when it is not known by then."""
     with execution.container.changed:
-        execution.container.changed.wait_for(lambda: execution.exit_code is not None, GRACE)
-    return execution.exit_code if execution.exit_code is not None else -1
+        left = max(0.0, until - time.monotonic())
+        execution.container.changed.wait_for(lambda: execution.exit_code is not None, left)
+    return execution.exit_code
 
 
 def _span(seconds: float) -> str:

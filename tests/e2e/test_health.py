@@ -46,9 +46,12 @@ def test_a_container_becomes_healthy_and_unhealthy_and_healthy_again(kk: Kernelk
     assert len(found["Log"]) <= 5
     assert (found["Log"][-1]["ExitCode"], found["Log"][-1]["Output"]) == (0, "checked\n")
     assert found["Log"][-1]["Start"] < found["Log"][-1]["End"]
-    wanted = ["--since", since, "--until", str(time.time()), "--filter", "event=health_status"]
-    said = kk.docker("events", *wanted, "--format", "{{.Action}}").stdout.splitlines()
-    assert said[:2] == ["health_status: unhealthy", "health_status: healthy"]
+
+    def told() -> list[str]:
+        wanted = ["--since", since, "--until", str(time.time()), "--filter", "event=health_status"]
+        return kk.docker("events", *wanted, "--format", "{{.Action}}").stdout.splitlines()
+
+    wait_until(lambda: told()[:2] == ["health_status: unhealthy", "health_status: healthy"])
     kk.docker("stop", "-t", "0", "h1")
     assert health(kk, "h1")["Status"] == "unhealthy"
 
@@ -76,6 +79,13 @@ def test_a_check_that_takes_too_long_is_ended(kk: Kernelkit) -> None:
     found = health(kk, "h3")["Log"][-1]
     assert (found["ExitCode"], found["Output"]) == (-1, "Health check exceeded timeout (200ms)")
     wait_until(lambda: kk.docker("top", "h3").stdout.count("sleep 555") <= 1, "those before the last are not ended")
+
+
+def test_a_check_may_close_its_streams_long_before_it_ends(kk: Kernelkit) -> None:
+    quiet = ["--health-cmd", "exec >/dev/null 2>&1; sleep 1.5", "--health-interval", "100ms"]
+    kk.docker("run", "-d", "--name", "h5", *quiet, "busybox", "sleep", "1000")
+    wait_until(lambda: health(kk, "h5")["Log"])
+    assert health(kk, "h5")["Log"][0]["ExitCode"] == 0
 
 
 def test_no_healthcheck_means_none(kk: Kernelkit) -> None:

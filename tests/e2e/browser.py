@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -12,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -84,9 +85,12 @@ class Lab:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that the kernel gives to nobody by itself before JupyterLab takes it: ip(7), ip_local_port_range."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = random.randrange(20_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
@@ -135,7 +139,8 @@ def run_until(page: Page, notebook: Path, code: str) -> None:
         try:
             expect(page.locator("#jp-bottom-panel")).not_to_contain_text(f"Cell {active}/", timeout=5000)
         except AssertionError:
-            pass  # a page that is busy drawing may miss a key, as it does a person's: once more
+            # A page that is busy drawing may miss a key, as it does a person's: once more, when it has drawn.
+            page.evaluate("new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
 
 
 def _active_cell(page: Page) -> int:

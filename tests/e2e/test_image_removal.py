@@ -24,12 +24,17 @@ def identity(kk: Kernelkit, name: str = "busybox") -> str:
     return kk.docker("image", "inspect", "--format", "{{.Id}}", name).stdout.strip()
 
 
+def listed(kk: Kernelkit) -> list[str]:
+    """All names with their images; Docker's client prints those of one image in any order."""
+    return sorted(kk.docker("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout.splitlines())
+
+
 def refusal(kk: Kernelkit, *words: str) -> str:
     """What is said when nothing is removed."""
-    before = kk.docker("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout
+    before = listed(kk)
     refused = kk.docker("rmi", *words, check=False)
     assert refused.returncode == 1
-    assert kk.docker("images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").stdout == before
+    assert listed(kk) == before
     return refused.stderr.strip().removeprefix("Error response from daemon: ")
 
 

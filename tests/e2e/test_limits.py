@@ -86,14 +86,19 @@ def test_without_the_killer_the_hog_waits_until_it_is_stopped(kk: Kernelkit) -> 
 def test_processor_time_is_throttled(kk: Kernelkit) -> None:
     kk("run", "-d", "--name", "busy", "--cpus", "0.1", "busybox", "sh", "-c", BUSY)
     limits = Cgroups(kk, "busy")
-    used = [int(limits.read("cpuacct", "cpuacct.usage", "cpu.stat").split()[-1])]
-    began = time.monotonic()
-    time.sleep(1)
-    used.append(int(limits.read("cpuacct", "cpuacct.usage", "cpu.stat").split()[-1]))
-    share = (used[1] - used[0]) / 1e9 / (time.monotonic() - began)
-    assert 0.02 < share < 0.2
-    throttled = dict(line.split() for line in limits.read("cpu", "cpu.stat", "cpu.stat").splitlines())
-    assert int(throttled["nr_throttled"]) > 0
+
+    def used() -> float:
+        words = limits.read("cpuacct", "cpuacct.usage", "cpu.stat").split()
+        return int(words[0]) / 1e9 if len(words) == 1 else int(words[words.index("usage_usec") + 1]) / 1e6
+
+    def throttled() -> int:
+        words = limits.read("cpu", "cpu.stat", "cpu.stat").split()
+        return int(words[words.index("nr_throttled") + 1])
+
+    began, before = time.monotonic(), used()
+    wait_until(lambda: throttled() > 10, "it gets all that it wants")
+    share = (used() - before) / (time.monotonic() - began)
+    assert 0 < share < 0.2
 
 
 def test_a_fork_bomb_is_stopped(kk: Kernelkit) -> None:
@@ -132,10 +137,14 @@ def test_what_it_used_is_gone_with_it(kk: Kernelkit) -> None:
     identity = kk(
         "run", "-d", "-m", "64m", "--cpus", "0.5", "--cpuset-cpus", "0", "busybox", "sleep", "1000"
     ).stdout.strip()
-    look = ["shell", "find", "/sys/fs/cgroup", "-name", identity]
-    assert len(kk(*look).stdout.splitlines()) >= 1
+
+    def found() -> str:
+        # Another cgroup may go away while it looks.
+        return kk("shell", "find", "/sys/fs/cgroup", "-name", identity, check=False).stdout
+
+    assert found()
     kk("rm", "-f", identity)
-    assert kk(*look).stdout == ""
+    assert found() == ""
 
 
 def test_with_version_2_alone_walls_and_pause_work_and_what_is_missing_is_named(kk_alone: Kernelkit) -> None:
@@ -154,9 +163,13 @@ def test_with_version_2_alone_walls_and_pause_work_and_what_is_missing_is_named(
     assert "Operation not permitted" in said
     assert said.endswith("1\n")
     kk("pause", "box")
-    before = kk("logs", "box").stdout
-    time.sleep(0.3)
-    assert kk("logs", "box").stdout == before
+
+    def is_silent() -> bool:
+        before = kk("logs", "box").stdout
+        time.sleep(0.3)
+        return kk("logs", "box").stdout == before
+
+    wait_until(is_silent)  # what it said before may still be on its way to the log
     kk("unpause", "box")
     kk("rm", "-f", "box")
     if "memory" not in machine.run("cat", "/sys/fs/cgroup/cgroup.controllers").stdout:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.patience import wait_until
 
 HOSTS = ("practice", "real")
 
@@ -37,6 +38,7 @@ def test_a_link_is_a_name_that_answers(kk: Kernelkit) -> None:
     ip = address(kk, "db1")
 
     assert [ip, "my-db", identity, "db1"] in hosts(kk, "web1")
+    wait_until(lambda: kk.docker("exec", "db1", "wget", "-qO-", "http://127.0.0.1:8080", check=False).stdout)
     for name in ("my-db", "db1", identity):
         assert kk.docker("exec", "web1", "wget", "-qO-", f"http://{name}:8080").stdout == "hello\n"
     variables = kk.docker("exec", "web1", "env").stdout.splitlines()
@@ -116,7 +118,7 @@ def test_in_a_network_of_one_s_own_a_link_is_an_alias_for_one_container(kk: Kern
     kk.docker("run", "-d", "--name", "web1", *options, "busybox", "sleep", "1000")
     kk.docker("run", "-d", "--name", "web2", "--network", "mine", "busybox", "sleep", "1000")
 
-    assert kk.docker("exec", "web1", "ping", "-c1", "-w5", "store").returncode == 0
+    assert kk.docker("exec", "web1", "ping", "-c1", "-w60", "store").returncode == 0
     assert kk.docker("exec", "web2", "ping", "-c1", "-w5", "store", check=False).returncode != 0
     shown = kk.docker("inspect", "-f", "{{json .NetworkSettings.Networks.mine.Links}}", "web1").stdout
     assert json.loads(shown) == ["db1:store"]

@@ -22,7 +22,9 @@ SERVE = "echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
 
 @pytest.fixture
 def clean(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
-    """The shared engine, without containers and networks of other tests before and after."""
+    """The shared engine, without containers, cables and networks of other tests before and after."""
+    # The kernel takes a namespace's links when it gets round to it.
+    wait_until(lambda: not any(link.startswith("veth") for link in links(shared_kk)))
     yield shared_kk
     shared_kk.empty()
     shared_kk.docker("network", "prune", "-f")
@@ -57,12 +59,6 @@ def fetch(url: str) -> str:
             time.sleep(0.05)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def inspect(kk: Kernelkit, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(kk.docker("inspect", name).stdout)[0]["NetworkSettings"]
     return found
@@ -77,7 +73,7 @@ def test_the_predefined_networks_are_there(clean: Kernelkit) -> None:
 
 
 def test_a_published_port_is_reached_and_gone_with_its_container(clean: Kernelkit) -> None:
-    port = free_port()
+    port = 18201
     before = links(clean), elements(clean, "tcp_ports")
     clean.docker("run", "-d", "--name", "web", "-p", f"{port}:80", "busybox", "sh", "-c", SERVE)
     assert fetch(f"http://localhost:{port}") == "hello\n"
@@ -94,12 +90,11 @@ def test_a_published_port_is_reached_and_gone_with_its_container(clean: Kernelki
         urllib.request.urlopen(f"http://localhost:{port}", timeout=1)
     with socket.socket() as mine:
         mine.bind(("0.0.0.0", port))  # nobody holds it any more
-    # The kernel takes a namespace's links when it gets round to it.
     wait_until(lambda: (links(clean), elements(clean, "tcp_ports")) == before)
 
 
 def test_published_on_loopback_it_is_there_only(clean: Kernelkit) -> None:
-    port = free_port()
+    port = 18202
     clean.docker("run", "-d", "-p", f"127.0.0.1:{port}:80", "busybox", "sh", "-c", SERVE)
     assert fetch(f"http://127.0.0.1:{port}") == "hello\n"
     # All of 127.0.0.0/8 is this machine; it may have no other address.
@@ -119,8 +114,8 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
 
 
 def test_udp_is_published_too(clean: Kernelkit) -> None:
-    port = free_port()
-    clean.docker("run", "-d", "--name", "ear", "-p", f"{port}:53/udp", "busybox", "sleep", "60")
+    port = 18203
+    clean.docker("run", "-d", "--name", "ear", "-p", f"{port}:53/udp", "busybox", "sleep", "1000")
     pid = clean.docker("inspect", "-f", "{{.State.Pid}}", "ear").stdout.strip()
     # busybox's nc has no UDP: the host's python listens, in the container's network namespace.
     enter = [
@@ -139,13 +134,13 @@ def test_udp_is_published_too(clean: Kernelkit) -> None:
         assert server.stdout.readline() == "ready\n"
         for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"), (socket.AF_INET6, "::1")):
             with socket.socket(family, socket.SOCK_DGRAM) as asking:
-                asking.settimeout(5)
+                asking.settimeout(PATIENCE)
                 asking.sendto(b"word", (address, port))
                 assert asking.recv(100) == b"WORD"
 
 
 def test_ports_of_ones_own_choice_are_different_ones(clean: Kernelkit) -> None:
-    clean.docker("run", "-d", "--name", "many", "-P", "--expose", "80-82", "busybox", "sleep", "60")
+    clean.docker("run", "-d", "--name", "many", "-P", "--expose", "80-82", "busybox", "sleep", "1000")
     ports = inspect(clean, "many")["Ports"]
     assert sorted(ports) == ["80/tcp", "81/tcp", "82/tcp"]
     numbers = [int(entries[0]["HostPort"]) for entries in ports.values()]
@@ -154,17 +149,17 @@ def test_ports_of_ones_own_choice_are_different_ones(clean: Kernelkit) -> None:
 
 
 def test_a_taken_port_is_said_in_dockers_words_and_nothing_stays(clean: Kernelkit) -> None:
-    port = free_port()
-    clean.docker("run", "-d", "--name", "first", "-p", f"{port}:80", "busybox", "sleep", "60")
+    port = 18204
+    clean.docker("run", "-d", "--name", "first", "-p", f"{port}:80", "busybox", "sleep", "1000")
     second = clean.docker("run", "-d", "--name", "second", "-p", f"{port}:80", "busybox", "true", check=False)
     assert second.returncode == 125
     assert "driver failed programming external connectivity on endpoint second" in second.stderr
     assert f"Bind for 0.0.0.0:{port} failed: port is already allocated" in second.stderr
     assert inspect(clean, "second")["IPAddress"] == ""
     with socket.socket() as mine:
-        mine.bind(("0.0.0.0", 0))
+        taken = 18299
+        mine.bind(("0.0.0.0", taken))
         mine.listen()
-        taken = mine.getsockname()[1]
         third = clean.docker("run", "--rm", "-p", f"{taken}:80", "busybox", "true", check=False)
     assert third.returncode == 125
     assert f"listen tcp4 0.0.0.0:{taken}: bind: address already in use" in third.stderr
@@ -188,7 +183,8 @@ def test_a_containers_network_can_be_shared(clean: Kernelkit) -> None:
     clean.docker("run", "-d", "--name", "web", "busybox", "sh", "-c", SERVE)
     shared = ("run", "--rm", "--network", "container:web", "busybox")
     assert clean.docker(*shared, "hostname", "-i").stdout.strip() == "172.17.0.2"
-    assert clean.docker(*shared, "wget", "-qO-", "http://127.0.0.1").stdout == "hello\n"
+    patiently = ("sh", "-c", "until wget -qO- http://127.0.0.1; do sleep 0.1; done")
+    assert clean.docker(*shared, *patiently).stdout == "hello\n"
 
 
 def test_a_network_is_a_bridge_of_its_own_and_goes_without_a_trace(clean: Kernelkit) -> None:
@@ -203,13 +199,13 @@ def test_a_network_is_a_bridge_of_its_own_and_goes_without_a_trace(clean: Kernel
     address = clean.docker("run", "--rm", "--network", "mine", "--ip", "10.77.0.99", "busybox", "hostname", "-i").stdout
     assert address.split() == ["10.77.0.99"]
     clean.docker("network", "rm", "mine")
-    assert (links(clean), elements(clean, "bridges"), elements(clean, "subnets")) == before
+    wait_until(lambda: (links(clean), elements(clean, "bridges"), elements(clean, "subnets")) == before)
 
 
 def test_names_and_aliases_are_found_in_a_network_and_nowhere_else(clean: Kernelkit) -> None:
     clean.docker("network", "create", "one")
     clean.docker("network", "create", "two")
-    clean.docker("run", "-d", "--name", "web", "--network", "one", "--network-alias", "www", "busybox", "sleep", "60")
+    clean.docker("run", "-d", "--name", "web", "--network", "one", "--network-alias", "www", "busybox", "sleep", "1000")
     address = inspect(clean, "web")["Networks"]["one"]["IPAddress"]
     for name in ("web", "www", "WEB", "web.one"):
         asked = clean.docker("run", "--rm", "--network", "one", "busybox", "nslookup", "-type=a", name).stdout
@@ -224,13 +220,13 @@ def test_names_and_aliases_are_found_in_a_network_and_nowhere_else(clean: Kernel
 
 def test_a_link_is_a_name_that_one_container_alone_knows(clean: Kernelkit) -> None:
     clean.docker("network", "create", "one")
-    clean.docker("run", "-d", "--name", "web", "--network", "one", "busybox", "sleep", "60")
+    clean.docker("run", "-d", "--name", "web", "--network", "one", "busybox", "sleep", "1000")
     address = inspect(clean, "web")["Networks"]["one"]["IPAddress"]
     ask = ("busybox", "nslookup", "-type=a", "shop")
     linked = clean.docker("run", "--rm", "--network", "one", "--link", "web:shop", *ask)
     assert f"Address: {address}" in linked.stdout
     assert address not in clean.docker("run", "--rm", "--network", "one", *ask, check=False).stdout
-    clean.docker("run", "-d", "--name", "late", "busybox", "sleep", "60")
+    clean.docker("run", "-d", "--name", "late", "busybox", "sleep", "1000")
     clean.docker("network", "connect", "--link", "web:shop", "one", "late")
     assert "shop (" in clean.docker("exec", "late", "ping", "-c", "1", "shop").stdout
     refused = clean.docker("run", "--rm", "--link", "web:shop", *ask, check=False)
@@ -238,7 +234,7 @@ def test_a_link_is_a_name_that_one_container_alone_knows(clean: Kernelkit) -> No
 
 
 def test_a_running_container_is_plugged_in_and_out(clean: Kernelkit) -> None:
-    port = free_port()
+    port = 18205
     clean.docker("network", "create", "more")
     clean.docker("run", "-d", "--name", "web", "-p", f"{port}:80", "busybox", "sh", "-c", SERVE)
     clean.docker("network", "connect", "--alias", "www", "more", "web")
@@ -277,7 +273,7 @@ def test_networks_are_kept_apart(clean: Kernelkit) -> None:
 @pytest.mark.skipif(not Path("/proc/sys/net/ipv6").is_dir(), reason="this kernel has no IPv6")
 def test_a_network_can_have_ipv6_too(clean: Kernelkit) -> None:
     clean.docker("network", "create", "--ipv6", "--subnet", "fd00:77::/64", "six")
-    clean.docker("run", "-d", "--name", "web", "--network", "six", "--ip6", "fd00:77::99", "busybox", "sleep", "60")
+    clean.docker("run", "-d", "--name", "web", "--network", "six", "--ip6", "fd00:77::99", "busybox", "sleep", "1000")
     settings = inspect(clean, "web")["Networks"]["six"]
     assert (settings["GlobalIPv6Address"], settings["GlobalIPv6PrefixLen"]) == ("fd00:77::99", 64)
     assert settings["IPAddress"].startswith("172.")
@@ -335,7 +331,7 @@ def test_the_files_of_the_network_are_dockers(clean: Kernelkit) -> None:
 
 
 def test_after_an_engine_was_killed_everything_goes_on(clean: Kernelkit) -> None:
-    port = free_port()
+    port = 18206
     clean.docker("network", "create", "net")
     clean.docker("run", "-d", "--name", "web", "--network", "net", "-p", f"{port}:80", "busybox", "sh", "-c", SERVE)
     assert fetch(f"http://localhost:{port}") == "hello\n"
@@ -356,7 +352,7 @@ def test_after_an_engine_was_killed_everything_goes_on(clean: Kernelkit) -> None
 
 def test_after_the_host_was_off_its_networks_are_back(clean: Kernelkit) -> None:
     made = clean.docker("network", "create", "--subnet", "10.66.0.0/24", "kept").stdout.strip()
-    clean.docker("create", "--name", "web", "--network", "kept", "busybox", "sleep", "60")
+    clean.docker("create", "--name", "web", "--network", "kept", "busybox", "sleep", "1000")
     clean("down")
     clean("up")
     assert f"br-{made[:12]}" in links(clean)

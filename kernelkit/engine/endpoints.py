@@ -76,7 +76,7 @@ def published(engine: Engine, container: Container) -> tuple[Publication, ...]:
     address = container.networks[gate]["IPAddress"] if gate else ""
     if not address or not container.ports:
         return ()
-    cables, table = engine.state.cables(container.id), engine.host.table
+    cables, table = engine.state.leases.cables(container.id), engine.host.table
     found = []
     for key, entries in container.ports.items():
         port, _, proto = key.partition("/")
@@ -99,7 +99,7 @@ def release(engine: Engine, container: Container) -> tuple[Publication, ...]:
     before = published(engine, container)
     engine.resolver.close(container.id)
     ports.release(engine, container)
-    engine.state.release(container.id)
+    engine.state.leases.release(container.id)
     for name in container.networks:
         leave(engine, container, name)
     container.ports = {}
@@ -234,7 +234,7 @@ def _lease(engine: Engine, container: Container, network: Network, settings: Jso
 def _take(engine: Engine, container: Container, network: Network, subnet: str, wanted: str) -> str:
     """Lease that address of a network, or the lowest free one."""
     if not wanted:
-        address = engine.state.lease(network.id, _candidates(network, subnet), container.id)
+        address = engine.state.leases.lease(network.id, _candidates(network, subnet), container.id)
         if not address:
             raise Conflict(f"no available addresses on this network's address pools: {network.name} ({network.id})")
         return address
@@ -244,7 +244,7 @@ def _take(engine: Engine, container: Container, network: Network, subnet: str, w
             f"no configured subnet contains IP address {wanted}"
         )
     reserved = (network.gateway, network.gateway6, *network.reserved.values())
-    if wanted in reserved or not engine.state.lease(network.id, [wanted], container.id):
+    if wanted in reserved or not engine.state.leases.lease(network.id, [wanted], container.id):
         raise OperationFailed("Address already in use", f"{wanted} in network {network.name}")
     return wanted
 

@@ -208,7 +208,7 @@ def _predefine(engine: Engine) -> None:
 def _forget_what_ended(engine: Engine) -> None:
     """Give back what an engine that was killed had held for containers that do not run; hold the others' ports."""
     for container in engine.state.containers():
-        held = engine.state.ports(container.id)
+        held = engine.state.leases.ports(container.id)
         if not container.state.running:
             if held or any(settings.get("EndpointID") for settings in container.networks.values()):
                 finish.undo(engine, container)

@@ -116,7 +116,7 @@ def _unplug(engine: Engine, container: Container, gone: Network, trace: Trace) -
     if address and bridges.lets_out(gone):
         _attempt(engine, trace, "nat", nat.keep_in([address], engine.host.table))
     _attempt(engine, trace, "interface", [DeleteLink(endpoints.cable_of(settings), where="host")])
-    engine.state.release_address(gone.id, container.id)
+    engine.state.leases.release_address(gone.id, container.id)
     endpoints.leave(engine, container, gone.name)
     gate = endpoints.gateway(engine, container)
     if was_gate and gate:

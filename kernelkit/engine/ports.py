@@ -61,7 +61,7 @@ def hold(engine: Engine, container: Container, endpoint: str) -> dict[str, list[
 
 def release(engine: Engine, container: Container) -> None:
     """Give back to the machine what the container holds; the book's side goes with its addresses."""
-    held = engine.state.ports(container.id)
+    held = engine.state.leases.ports(container.id)
     if held:
         engine.uplink.free(held)
 
@@ -88,7 +88,7 @@ def _held(engine: Engine, container: Container, wanted: list[Wish]) -> Iterator[
     """Each wish with the number of the host's port; those that leave no choice are held first, all at once."""
     fixed = [port for w in wanted if w.first and w.first == w.last for port in w.at(w.first)]
     if fixed:
-        taken = engine.state.hold_ports(container.id, fixed)
+        taken = engine.state.leases.hold_ports(container.id, fixed)
         if taken:
             raise Conflict(f"Bind for {taken[1]}:{taken[2]} failed: port is already allocated")
         engine.uplink.take(fixed)
@@ -99,7 +99,7 @@ def _held(engine: Engine, container: Container, wanted: list[Wish]) -> Iterator[
 def _choose(engine: Engine, container: Container, wish: Wish) -> int:
     """Hold the first port of the wish's range that nobody has."""
     first, last = (wish.first, wish.last) if wish.first else _dynamic()
-    held = {(proto, number) for proto, _, number in engine.state.ports()}
+    held = {(proto, number) for proto, _, number in engine.state.leases.ports()}
     for number in range(first, last + 1):
         if (wish.proto, number) in held:
             continue
@@ -107,7 +107,7 @@ def _choose(engine: Engine, container: Container, wish: Wish) -> int:
             engine.uplink.take(wish.at(number))
         except Conflict:
             continue
-        if engine.state.hold_ports(container.id, wish.at(number)) is None:
+        if engine.state.leases.hold_ports(container.id, wish.at(number)) is None:
             return number
         engine.uplink.free(wish.at(number))
     raise Conflict(f"Bind for {wish.host_ip}:{first}-{last} failed: all ports are allocated")

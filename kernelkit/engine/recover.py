@@ -54,8 +54,10 @@ def take_over(engine: Engine, unfinished: Sequence[Container]) -> None:
 
 def _has_begun(engine: Engine, container: Container) -> bool:
     """Whether a start has left something: it holds addresses and ports first, and makes cgroups next."""
-    held = any(container.id in engine.state.leases(network.id).values() for network in engine.state.networks())
-    return held or bool(engine.state.ports(container.id)) or _has_cgroup(engine, container)
+    held = any(
+        container.id in engine.state.leases.addresses(network.id).values() for network in engine.state.networks()
+    )
+    return held or bool(engine.state.leases.ports(container.id)) or _has_cgroup(engine, container)
 
 
 def _end(engine: Engine, container: Container) -> None:

@@ -152,7 +152,12 @@ def test_released_nothing_is_left_of_it(engine: Any) -> None:
     assert endpoints.release(engine, made) == (Publication("tcp", "", 8080, "172.17.0.2", 80, cable=8080),)
     for name, noted in made.networks.items():
         assert {**noted, "NetworkID": ""} == before[name]
-    assert (made.ports, engine.state.ports(), engine.state.leases("b" * 64), engine.uplink.held) == ({}, [], {}, set())
+    assert (made.ports, engine.state.leases.ports(), engine.state.leases.addresses("b" * 64), engine.uplink.held) == (
+        {},
+        [],
+        {},
+        set(),
+    )
     assert endpoints.release(engine, made) == ()
 
 
@@ -240,7 +245,7 @@ def test_one_port_of_several_addresses_arrives_at_several_ports_of_the_cable(eng
     assert cables("dd", "127.0.0.2") == [65535]
     endpoints.release(engine, engine.state.container("aa"))
     assert cables("ee", "127.0.0.1") == [80]
-    assert engine.state.cables("aa" * 8) == {}
+    assert engine.state.leases.cables("aa" * 8) == {}
 
 
 def test_where_ipv6_is_spoken_a_port_without_an_address_is_there_as_well(engine: Any) -> None:
@@ -279,11 +284,11 @@ def test_of_a_range_the_first_that_nobody_has_is_taken(engine: Any) -> None:
 def test_a_taken_port_is_said_in_dockers_words_and_nothing_stays_held(engine: Any, port: str, words: str) -> None:
     engine.uplink.taken = {7000}
     endpoints.hold(engine, container(engine, "aa", ports={"80/tcp": [{"HostPort": "8080"}]}), FACTS)
-    ports, leases = engine.state.ports(), engine.state.leases("b" * 64)
+    ports, leases = engine.state.leases.ports(), engine.state.leases.addresses("b" * 64)
     made = container(engine, "bb", ports={"80/tcp": [{"HostPort": port}], "81/tcp": [{"HostPort": "8081"}]})
     with pytest.raises(KernelkitError, match=f"driver failed programming external connectivity on .*{words}"):
         endpoints.hold(engine, made, FACTS)
-    assert (engine.state.ports(), engine.state.leases("b" * 64)) == (ports, leases)
+    assert (engine.state.leases.ports(), engine.state.leases.addresses("b" * 64)) == (ports, leases)
     assert engine.uplink.held == {("tcp", "0.0.0.0", 8080)}
     assert (made.ports, made.networks["bridge"]["IPAddress"]) == ({}, "")
 

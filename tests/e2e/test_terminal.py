@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from tests.conftest import Kernelkit
 from tests.patience import PATIENCE, wait_until
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
+PROMPT = r"[$#]\s*\Z"
 
 
 @pytest.fixture
@@ -44,7 +46,9 @@ def await_raw(child: pexpect.spawn) -> None:
 
 
 def end(child: pexpect.spawn) -> int | None:
+    """Wait for its end: what closes its terminal has not ended yet, and `close` would soon lose patience with it."""
     child.expect(pexpect.EOF)
+    child.wait()
     child.close()
     return child.exitstatus
 
@@ -110,19 +114,29 @@ def test_what_a_person_in_tmux_sees_is_whole(kk: Kernelkit) -> None:
     def screen() -> str:
         return subprocess.run([*tmux, "capture-pane", "-p"], env=env, capture_output=True, text=True).stdout
 
+    def await_screen(pattern: str) -> str:
+        """Wait until it shows this; the whole screen."""
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: re.search(pattern, screen(), re.MULTILINE))
+        seen = screen()
+        assert re.search(pattern, seen, re.MULTILINE)
+        return seen
+
     subprocess.run([*tmux, "new-session", "-d", "-x", "90", "-y", "20", "sh"], env=env, check=True)
     try:
+        await_screen(PROMPT)  # or it would come after the keys, be there still when `vi` has gone, and look like the next
         keys = f"{KERNELKIT} run --rm -it busybox vi /etc/passwd"
         subprocess.run([*tmux, "send-keys", keys, "Enter"], env=env, check=True)
-        wait_until(lambda: "root:x:0:0" in screen() and re.search(r"- /etc/passwd 1/\d+", screen()))
-        assert len(screen().rstrip("\n").splitlines()) == 20, "it fills the screen"
+        seen = await_screen(r"^root:x:0:0(.*\n)*- /etc/passwd 1/\d+")
+        assert len(seen.rstrip("\n").splitlines()) == 20, "it fills the screen"
         subprocess.run([*tmux, "resize-window", "-x", "60", "-y", "10"], env=env, check=True)
+        await_screen(r"- /etc/passwd 1/\d+")
         subprocess.run([*tmux, "send-keys", "G"], env=env, check=True)
-        wait_until(lambda: re.search(r"- /etc/passwd (\d+)/\1", screen()))
+        await_screen(r"- /etc/passwd (\d+)/\1")
         subprocess.run([*tmux, "send-keys", ":q!", "Enter"], env=env, check=True)
-        wait_until(lambda: screen().rstrip().endswith(("$", "#")))
+        await_screen(PROMPT)
         subprocess.run([*tmux, "send-keys", "stty -a | grep -c ' echo '", "Enter"], env=env, check=True)
-        wait_until(lambda: re.search(r"^1$", screen(), re.MULTILINE))
+        await_screen(r"^1$")
     finally:
         subprocess.run([*tmux, "kill-server"], env=env, check=False)
 
@@ -139,6 +153,7 @@ def test_ctrl_c_goes_to_the_program(kk: Kernelkit) -> None:
     end(child)
     child = spawn(kk, "run", "--rm", "-it", "--init", "--name", "init", "busybox", "sleep", "1000")
     wait_until(lambda: re.search(r"\d\s+sleep 1000$", kk("top", "init", check=False).stdout, re.MULTILINE))
+    await_raw(child)
     child.sendcontrol("c")
     assert end(child) == 130
 
@@ -215,7 +230,6 @@ def test_large_data_goes_through_both_ways_and_ends(kk: Kernelkit) -> None:
             input=content,
             capture_output=True,
             env={**os.environ, **kk.env},
-            timeout=60,
         )
         assert (process.returncode, process.stderr) == (0, b"")
         assert process.stdout == wanted, "whole and in order"

@@ -23,7 +23,7 @@ from kernelkit.trace import Ledger, Operation, Stage, Step, number
 
 Json = dict[str, Any]
 FAILED = "OCI runtime exec failed: exec failed"
-SOON = 2.0  # seconds
+SOON = 10.0  # seconds; unless the machine is busy it takes a thousandth of that
 KEPT = 256  # ended execs that can still be inspected
 
 

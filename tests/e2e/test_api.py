@@ -173,6 +173,19 @@ def test_a_client_that_vanishes_in_the_middle_harms_nobody(api: Api, shared_kk: 
     wait_until(lambda: api.ask("GET", "/info")[1]["NEventsListener"] == 0)
 
 
+def test_a_follower_of_the_record_who_says_no_more_hears_what_has_been(
+    api: Api, shared_kk: Kernelkit, running: str
+) -> None:
+    follower = Api(shared_kk)
+    follower.request("GET", "/kernelkit/trace?follow=1")
+    answer = follower.getresponse()
+    api.ask("POST", f"/containers/{running}/stop", t=0)
+    follower.sock.shutdown(socket.SHUT_WR)
+    steps = [json.loads(line) for line in answer.read().splitlines()]
+    follower.close()
+    assert "RemoveCgroup" in [step["operation"] for step in steps if step["container"] == running]
+
+
 # the `docker` package ---------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,12 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import Kernelkit
 from tests.machine import Machine, short_folder
-from tests.patience import wait_until
+from tests.patience import PATIENCE, wait_until
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
 
@@ -44,21 +46,30 @@ def processes_of(kk: Kernelkit) -> list[int]:
     return sorted(found)
 
 
-def claim_of(kk: Kernelkit) -> Path | None:
+def claim_of(kk: Kernelkit) -> dict[str, Any]:
+    """What is noted of its host on the machine; empty when there is nothing."""
     for path in Path("/run/kernelkit").glob("*-*[0-9]"):
         try:
-            if json.loads(path.read_text())["home"] == str(kk.home):
-                return path
+            found: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
-    return None
+        if found["home"] == str(kk.home):
+            return found
+    return {}
+
+
+def about(pid: int, file: str) -> str:
+    """What /proc says of a process; nothing when it has just ended."""
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text()
+    except OSError:
+        return ""
 
 
 def keeper_of(kk: Kernelkit) -> list[int]:
     """The keeper's pid as this process numbers it; none when it has left already."""
-    path = claim_of(kk)
-    number = json.loads(path.read_text())["keeper"] if path else 0
-    return [pid for pid in processes_of(kk) if f"NSpid:\t{pid}\t{number}\n" in Path(f"/proc/{pid}/status").read_text()]
+    number = claim_of(kk).get("keeper")
+    return [pid for pid in processes_of(kk) if f"NSpid:\t{pid}\t{number}\n" in about(pid, "status")]
 
 
 def parent_of(pid: int) -> int:
@@ -67,17 +78,23 @@ def parent_of(pid: int) -> int:
 
 def init_of(kk: Kernelkit) -> int:
     """The host's first process: the parent of its engine."""
-    engines = [p for p in processes_of(kk) if b"kernelkit.server.daemon" in Path(f"/proc/{p}/cmdline").read_bytes()]
-    return parent_of(engines[0])
+    return parent_of(next(pid for pid in processes_of(kk) if "kernelkit.server.daemon" in about(pid, "cmdline")))
+
+
+def has_ended(pid: int) -> bool:
+    """Whether it has nothing any more, no locks either, collected or not: proc_pid_stat(5)."""
+    return about(pid, "stat").rpartition(")")[2].split()[:1] in ([], ["Z"], ["X"])
+
+
+def send(number: int, *pids: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def kill(*pids: int) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
+    send(signal.SIGKILL, *pids)
+    wait_until(lambda: all(map(has_ended, pids)))
 
 
 def kill_keeper_and_init(kk: Kernelkit) -> None:
@@ -86,15 +103,16 @@ def kill_keeper_and_init(kk: Kernelkit) -> None:
 
 
 def kill_all(kk: Kernelkit) -> None:
-    """At once, as far as one can."""
-    pids = processes_of(kk)
-    for pid in pids:  # nobody is to notice the others' end
-        os.kill(pid, signal.SIGSTOP)
-    kill(*pids)
+    """At once, as far as one can: nobody is to notice the others' end, nor to have made somebody else meanwhile."""
+    stopped: set[int] = set()
+    while found := set(processes_of(kk)) - stopped:
+        send(signal.SIGSTOP, *found)
+        stopped |= found
+    kill(*stopped)
 
 
 def finish(process: subprocess.Popen[str]) -> None:
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
 
 
 def on(kk: Kernelkit) -> Machine:
@@ -123,17 +141,29 @@ def test_any_other_home_takes_back_what_a_killed_host_has_left(
     assert not list((kk.home / "run/shims").iterdir())
 
 
+def settled(machine: Machine) -> dict[str, list[str]]:
+    """What is on the machine, the shim that waits ahead for the next start too, once it is there."""
+    now, before = stable(machine), dict[str, list[str]]()
+    while now != before:
+        time.sleep(0.2)
+        now, before = stable(machine), now
+    return now
+
+
+def stable(machine: Machine) -> dict[str, list[str]]:
+    """All but addresses and routes: a cable gets those of IPv6 by itself, a second late."""
+    state = machine.state()
+    return {kind: state[kind] for kind in ("mounts", "links", "rules", "processes", "cgroups", "forwarding")}
+
+
 def test_a_living_home_is_left_alone(kk_alone: Kernelkit, other: Kernelkit) -> None:
     kk, machine = kk_alone, on(kk_alone)
     other("run", "-d", "--name", "on", "-p", "8081:80", "busybox", "httpd", "-f")
-    before = machine.state()
+    before = settled(machine)
     kk("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
     kill_keeper_and_init(kk)
     kk("down")
-    after = machine.state()
-    # Its cable gets addresses and routes of IPv6 by itself, a second late.
-    for kind in ("mounts", "links", "rules", "processes", "cgroups", "forwarding"):
-        assert after[kind] == before[kind]
+    assert stable(machine) == before
     assert other("exec", "on", "echo", "still here").stdout == "still here\n"
     machine.run("wget", "-q", "-O-", "--tries=1", "--timeout=5", "http://127.0.0.1:8081/etc/hostname")
 
@@ -217,13 +247,13 @@ def test_the_machine_itself_as_host_is_cleared_as_well(kk_alone: Kernelkit, othe
     kk.env["KERNELKIT_HOST"] = "real"
     before = machine.state()
     kk("run", "-d", "-p", "8080:80", "busybox", "sleep", "1000")
-    init = init_of(kk)
+    init, all_of_it = init_of(kk), processes_of(kk)
     keeper = parent_of(init)
     kill(*{"init": [init], "init and keeper": [keeper, init], "keeper": [keeper]}[who])
     if who == "keeper":
         assert "up (real)" in kk("status").stdout
         kk("down")
     else:
-        wait_until(lambda: not [pid for pid in processes_of(kk) if Path(f"/proc/{pid}/exe").exists()])
+        wait_until(lambda: all(map(has_ended, all_of_it)))
         other("down")
     assert machine.state() == before

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.conftest import Kernelkit
+from tests.e2e.test_strace import engine_of
 from tests.machine import Machine, short_folder
 from tests.patience import wait_until
 
@@ -87,14 +88,7 @@ def test_two_homes_never_disturb_each_other(machine: Machine) -> None:
 def test_an_engine_that_is_killed_comes_back_and_its_containers_run_on(kk: Kernelkit) -> None:
     kk("run", "-d", "--name", "on", "busybox", "sh", "-c", "while :; do echo tick; sleep 0.1; done")
     pid = kk("inspect", "-f", "{{.State.Pid}}", "on").stdout
-    engine = next(
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit()
-        and b"kernelkit.server.daemon" in (entry / "cmdline").read_bytes()
-        and f"KERNELKIT_HOME={kk.home}".encode() in (entry / "environ").read_bytes().split(b"\0")
-    )
-    os.kill(engine, signal.SIGKILL)
+    os.kill(engine_of(kk), signal.SIGKILL)
     wait_until(lambda: kk("ps", "-q", check=False).stdout != "")
     assert kk("inspect", "-f", "{{.State.Status}} {{.State.Pid}}", "on").stdout == f"running {pid}"
     said = kk("logs", "on").stdout.count("tick")

@@ -126,8 +126,9 @@ def ended(engine: Engine, container: Container, message: ExecExited) -> None:
     """Note how it ended."""
     execution = engine.executions.get(message.process)
     if execution:
-        execution.running, execution.pid, execution.exit_code = False, 0, message.code
+        # Told first: who learns the code may begin the next one at once.
         engine.events.container(container, "exec_die", execID=execution.id, exitCode=str(message.code))
+        execution.running, execution.pid, execution.exit_code = False, 0, message.code
         container.notify()
 
 

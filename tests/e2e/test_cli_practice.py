@@ -7,7 +7,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def test_a_shell_in_a_terminal_leaves_with_its_last_code(kk: Kernelkit, shell: s
     child = kk.terminal([KERNELKIT, "shell"], env={"SHELL": shell})
     child.expect("[#$] ")
     child.sendline("sleep 600; echo interrupted-$((40 + 2))")
-    time.sleep(0.5)
+    wait_until(lambda: kk("shell", "pgrep", "-x", "sleep", check=False).returncode == 0)
     child.sendintr()
     child.expect("[#$] ")
     child.sendline("(exit 7); exit")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pexpect
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.machine import Machine, short_folder
 from tests.patience import PATIENCE, wait_until
@@ -29,6 +30,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for name in set(os.environ) - {"KERNELKIT_SPECS"}:
     if name.startswith(("DOCKER_", "KERNELKIT_")) or name in ("COLUMNS", "LINES", "NO_COLOR"):
         del os.environ[name]
+
+# The same examples every time, and no clock: a busy machine is no mistake of the code's.
+settings.register_profile(
+    "the same", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("the same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import os
+import random
 import zlib
 
 import pytest
@@ -14,7 +14,7 @@ import zstandard
 from kernelkit.image.inflate import PIECE, inflate
 from kernelkit.kernel.tar import BadArchive
 
-TEXT = os.urandom(300_000) + b"layer " * 500_000
+TEXT = random.Random(1).randbytes(300_000) + b"layer " * 500_000
 
 
 def cut(data: bytes, size: int) -> list[bytes]:

@@ -14,9 +14,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.patience import PATIENCE
 
 State = dict[str, list[str]]
 
@@ -116,18 +118,18 @@ class Machine:
             "processes": self._processes(),
             "cgroups": sorted(found),
             "forwarding": self.run("sysctl", "-n", "net.ipv4.ip_forward").stdout.split(),
-            "files": sorted(str(path) for folder in folders for path in folder.rglob("*")),
+            "files": sorted(name for folder in folders for name in names_below(folder)),
         }
 
     def _processes(self) -> list[str]:
         """Every process but the one that looks; those that have just ended are given a moment to be reaped."""
-        for _ in range(100):
+        until = time.monotonic() + PATIENCE
+        while True:
             listed = self.run("ps", "-eo", "pid,args", "--no-headers").stdout.splitlines()
             processes = sorted(line.strip() for line in listed if not line.endswith("ps -eo pid,args --no-headers"))
-            if not any(line.endswith("<defunct>") for line in processes):
-                break
+            if not any(line.endswith("<defunct>") for line in processes) or time.monotonic() > until:
+                return processes
             time.sleep(0.1)
-        return processes
 
     def down(self) -> None:
         """End the machine; everything on it goes with its first process."""
@@ -173,7 +175,8 @@ def _make_cgroups(name: str) -> list[Path]:
 
 def _remove_cgroup(path: Path) -> None:
     """Remove a cgroup; the kernel says "busy" for a moment after its last process has ended."""
-    for _ in range(1000):
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
         try:
             path.rmdir()
             return
@@ -181,6 +184,12 @@ def _remove_cgroup(path: Path) -> None:
             return
         except OSError:
             time.sleep(0.02)
+
+
+def names_below(folder: Path) -> Iterator[str]:
+    """The path of everything in a folder, though directories may go while we look: rglob() would stumble over these."""
+    for path, directories, files in os.walk(folder):
+        yield from (f"{path}/{name}" for name in (*directories, *files))
 
 
 def short_folder() -> Path:

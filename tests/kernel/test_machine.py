@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.machine import Machine
+from tests.machine import Machine, names_below
+from tests.patience import wait_until
 
 
 def test_it_shows_what_was_made_on_it_and_that_it_is_gone(machine: Machine, tmp_path: Path) -> None:
@@ -18,6 +19,7 @@ def test_it_shows_what_was_made_on_it_and_that_it_is_gone(machine: Machine, tmp_
         "sh", "-c", "mkdir $(find /sys/fs/cgroup -maxdepth 1 -type d -name 'pids' -o -name unified | head -1)/mine"
     )
     sleeper = machine.start("sleep", "1000")
+    wait_until(lambda: "sleep 1000" in machine.run("ps", "-eo", "args").stdout)
     (tmp_path / "file").touch()
     after = machine.state(tmp_path)
     changed = {name for name in before if before[name] != after[name]}
@@ -34,8 +36,8 @@ def test_it_shows_what_was_made_on_it_and_that_it_is_gone(machine: Machine, tmp_
 
 
 def test_the_real_machine_is_as_it_was() -> None:
-    def cgroups() -> set[Path]:
-        return set(Path("/sys/fs/cgroup").rglob(f"{name}*"))
+    def cgroups() -> set[str]:
+        return {path for path in names_below(Path("/sys/fs/cgroup")) if name in path}
 
     one = Machine()
     name = one.name

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kernelkit.embedded import recipes
 from kernelkit.embedded.layout import Layout
+from tests.patience import wait_until
 
 PREPARE = [sys.executable, "-m", "kernelkit.embedded", "prepare"]
 REPOSITORY = Path(__file__).parents[3]
@@ -26,33 +27,38 @@ def start(home: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*PREPARE, "debian", "--home", str(home)], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
 
 
-def descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(child), *descendants(int(child))]
-    return found
-
-
-def is_running(pid: int) -> bool:
+def descendants(pid: int) -> Iterator[int]:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # it has just ended
+        return
+    for child in map(int, children):
+        yield child
+        yield from descendants(child)
+
+
+def running(pid: int) -> tuple[str, str]:
+    """Since when it runs, for numbers come again, and which program; empty when it has ended. proc(5)"""
+    try:
+        before, _, after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except OSError:
-        return False
+        return "", ""
+    return ("", "") if after.split()[0] == "Z" else (after.split()[19], before.partition("(")[2])
 
 
+@pytest.mark.timeout(1200)  # two builds, of which a busy machine makes minutes
 def test_a_build_that_is_killed_leaves_nothing_and_the_next_one_is_whole(tmp_path: Path) -> None:
     """Killed in the middle: no process, no mount, no tag stays behind; then the image is made and stands by itself."""
     process = start(tmp_path)
-    time.sleep(4)
-    tools = descendants(process.pid)
-    assert tools, "it ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    for _ in range(100):
-        if not any(is_running(pid) for pid in tools):
-            break
-        time.sleep(0.1)
-    assert not [pid for pid in tools if is_running(pid)]
+    try:
+        while "dpkg" not in {running(pid)[1] for pid in descendants(process.pid)}:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.01)
+        tools = {pid: running(pid)[0] for pid in descendants(process.pid)}
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not any(since and running(pid)[0] == since for pid, since in tools.items()))
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
     assert not recipes.ready(tmp_path, "debian")
 

@@ -10,12 +10,16 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from kernelkit.embedded.layout import INDEX, MANIFEST, Layout
 from kernelkit.embedded.registry import Server, serve
+from kernelkit.kernel.ip import SetLinkUp
+from tests.patience import PATIENCE
+from tests.plans import alone
 
 LAYER = bytes(range(256)) * 4096
 
@@ -201,24 +205,25 @@ def test_many_clients_at_once_get_the_same_bytes(server: Server, session: reques
 
 
 def test_a_stopped_server_frees_its_port(tmp_path: Path) -> None:
-    first = serve(tmp_path)
-    first.start()
-    port = int(first.url.rpartition(":")[2])
-    first.stop()
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"{first.url}/v2/")
-    second = serve(tmp_path, port=port)
-    second.stop()
+    def there() -> None:
+        first = serve(tmp_path)
+        first.start()
+        port = int(first.url.rpartition(":")[2])
+        first.stop()
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"{first.url}/v2/")
+        second = serve(tmp_path, port=port)
+        second.stop()
+
+    alone(there, [SetLinkUp("lo")])  # where nobody else wants ports
 
 
 def test_as_a_program_it_prints_its_url_and_ends_on_a_signal(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "kernelkit.embedded.registry", str(tmp_path)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parents[3]
-    )
-    assert process.stdout
-    url = process.stdout.readline().strip()
-    assert requests.get(f"{url}/v2/").status_code == 401
-    process.terminate()
-    assert process.wait(10) == 0
-    process.stdout.close()
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, cwd=Path(__file__).parents[3], **options) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        assert requests.get(f"{url}/v2/").status_code == 401
+        process.terminate()
+        assert process.wait(PATIENCE) == 0

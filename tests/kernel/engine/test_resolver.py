@@ -66,13 +66,22 @@ def engine(tmp_path: Path) -> Any:
 def address(engine: Any) -> Iterator[tuple[str, int]]:
     """Where `web` asks."""
     there = Resolver(engine)
-    datagrams, connections = open_pair("127.0.0.1", 0)
-    connections.close()
-    connections = socket.create_server(datagrams.getsockname())
+    datagrams, connections = pair()
     found = datagrams.getsockname()
     there._adopt("web", (datagrams, connections))
     yield found
     there.close("web")
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """A socket for datagrams and one for connections, with the same number; for one of them somebody may have it."""
+    while True:
+        datagrams, other = open_pair("127.0.0.1", 0)
+        other.close()
+        try:
+            return datagrams, socket.create_server(datagrams.getsockname())
+        except OSError:
+            datagrams.close()
 
 
 def ask(address: tuple[str, int], message: bytes) -> bytes:
@@ -123,10 +132,9 @@ def test_everything_else_is_passed_on(
 ) -> None:
     """Also the name of somebody in a network of which the asker is not."""
     message = question(name)
-    datagrams, connections = open_pair("127.0.0.1", 0)
-    connections.close()
-    connections = socket.create_server(datagrams.getsockname())
+    datagrams, connections = pair()
     monkeypatch.setattr(resolver, "PORT", datagrams.getsockname()[1])
+    monkeypatch.setattr(resolver, "PATIENCE", PATIENCE)
     monkeypatch.setattr(etc, "upstream", lambda host: ["127.0.0.1"])
 
     def world() -> None:

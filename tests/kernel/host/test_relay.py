@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from kernelkit.host.relay import Relay
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(not Path("/proc/sys/net/ipv6").is_dir(), reason="this kernel has no IPv6")
-
-PATIENCE = 20  # seconds
 
 
 @pytest.fixture
@@ -30,12 +29,12 @@ def relay() -> Iterator[Relay]:
 
 def held(kind: int) -> socket.socket:
     """A socket with a port that was named: one that the kernel chose goes when it listens no more."""
-    with socket.socket(socket.AF_INET6, kind) as probe:
-        probe.bind(("::1", 0))
-        port = probe.getsockname()[1]
     made = socket.socket(socket.AF_INET6, kind)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind(("::1", port))
+    with socket.socket(socket.AF_INET6, kind) as probe:
+        for each in (probe, made):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("::1", 0))
+        made.bind(probe.getsockname())
     return made
 
 
@@ -121,6 +120,8 @@ def test_a_program_that_has_ended_is_started_again(relay: Relay) -> None:
         for _ in range(2):
             with socket.create_connection(("::1", port[2]), PATIENCE):
                 server.accept()[0].close()
-            assert relay._proxy
-            relay._proxy.kill()
+            proxy = relay._proxy
+            assert proxy
+            proxy.kill()
+            proxy.wait()
         relay.drop(port)

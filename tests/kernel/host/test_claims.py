@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +82,8 @@ class Holder:
         self._process.communicate()
 
     def kill(self) -> None:
-        self._process.kill()  # it dies with `nsenter`, who waits for it outside
+        nsenter = self._process.pid  # which waits for it outside: when both are gone, so is what it held
+        os.kill(int(Path(f"/proc/{nsenter}/task/{nsenter}/children").read_text()), signal.SIGKILL)
         self._process.communicate()
 
     def _hear(self) -> str:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from kernelkit.image.manifest import LAYER
 from kernelkit.image.reference import Reference
 from kernelkit.image.store import Store
 from kernelkit.kernel.pack import pack
+from tests.patience import PATIENCE
 
 CHANGES = """
 echo changed > a; rm b; rm -r gone; rm -r emptied; mkdir emptied; echo new > emptied/new; ln a a2; ln -s a link
@@ -106,13 +107,14 @@ def test_an_image_is_compressed_when_it_has_to_be_carried(folder: Path) -> None:
 
 def test_whoever_needs_the_files_waits_for_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(folder / "home")
-    perform = UnpackLayer.perform
-    monkeypatch.setattr(UnpackLayer, "perform", lambda self: (time.sleep(0.3), perform(self))[1])
+    perform, go = UnpackLayer.perform, threading.Event()
+    monkeypatch.setattr(UnpackLayer, "perform", lambda self: (go.wait(PATIENCE), perform(self))[1])
     layer = store.add_upper(str(folder / "upper"), [str(folder / "lower")], [])
     assert layer
     image = store.add_image({"os": "linux"}, [layer], names=[Reference.parse("x:1")])
     assert not image.layers[0].exists()
     assert store.layer(layer.diff_id) == layer
+    threading.Timer(0.3, go.set).start()
     assert (store.find("x:1").layers[0] / "new/deep/f").read_text() == "f\n"
 
 

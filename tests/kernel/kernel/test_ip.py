@@ -34,6 +34,7 @@ from kernelkit.kernel.ip import (
 )
 from kernelkit.kernel.ip_show import Address, Route
 from kernelkit.trace import Operation
+from tests.patience import PATIENCE
 from tests.plans import alone, perform, type_in
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="changing links takes CAP_NET_ADMIN: root")
@@ -272,7 +273,7 @@ def test_a_cable_that_does_not_come_up_is_not_waited_for_for_ever() -> None:
         AwaitLink("veth1").perform()
         return time.monotonic() - began
 
-    assert 0.4 < alone(there) < 10
+    assert 0.4 < alone(there) < PATIENCE
 
 
 def test_ipv6_can_be_switched_off() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import socket
+import termios
 import threading
 from typing import Any
 
@@ -16,6 +17,7 @@ from kernelkit.cli.output import Failure
 from kernelkit.cli.record import container_folder, readable
 from kernelkit.cli.steps import QUESTION, Asking, Watcher, converse
 from kernelkit.cli.wire import ConnectionLost, Wire
+from tests.patience import wait_until
 
 ID = "d01db81a3f2515252077e929d286beadb15410e080d7d5ccef87114aa5eee2eb"
 FOLDER = f"/var/lib/kernelkit/containers/{ID}"
@@ -127,6 +129,11 @@ def test_an_engine_that_dies_in_the_middle_is_no_success() -> None:
         converse(engine.wire, Watcher(show=False), None)
 
 
+def type_when_asked(master: int, slave: int, typed: bytes) -> None:
+    wait_until(lambda: not termios.tcgetattr(slave)[3] & termios.ICANON)
+    os.write(master, typed)
+
+
 @pytest.mark.parametrize(
     ("typed", "answer"), [(b"\r", "next"), (b"n", "next"), (b"c", "continue"), (b"k\n", "skip"), (b"q", "abort")]
 )
@@ -138,8 +145,10 @@ def test_one_key_of_a_terminal_is_enough(
     os.dup2(slave, 0)
     try:
         asking = Asking(interactive=False)
-        threading.Timer(0.1, os.write, (master, typed)).start()
+        typing = threading.Thread(target=type_when_asked, args=(master, slave, typed))
+        typing.start()
         assert asking.answer(PLAN[0], 0) == answer
+        typing.join()
     finally:
         os.dup2(saved, 0)
         for fd in (saved, master, slave):

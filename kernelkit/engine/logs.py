@@ -11,8 +11,9 @@ import json
 import os
 import re
 import struct
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,7 @@ from kernelkit.errors import Unavailable
 from kernelkit.host.log import HEADER, PACKED
 
 BLOCK = 1 << 16
+STILL = 2.0  # seconds to wait for a moment in which nothing is rotated
 STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
 WORD = re.compile(r"{{ *\.(ID|FullID|Name|ImageID|ImageFullID|ImageName|DaemonName) *}}")  # what a tag may contain
 
@@ -92,18 +94,16 @@ class Reader:
 
     def there(self) -> Iterator[bytes]:
         """What is in the log now."""
-        if not self._open():
-            return
-        lines = self._tail(self._offset) if self._wish.tail >= 0 else self._whole(self._offset)
-        for line in lines:
-            yield self._said(line)
+        return self._all(self._tail if self._wish.tail >= 0 else self._whole)
 
     def added(self) -> Iterator[bytes]:
         """What has been written since the last look."""
-        if self._file is None or not self._is_present():
-            yield from self._overtaken()
+        if self._file is None:
+            yield from self._all(self._whole)
             if not self._file:
                 return
+        elif not self._is_present():
+            yield from self._overtaken()
         elif os.fstat(self._file.fileno()).st_size < self._offset:
             self._offset = 0  # max-file 1: emptied and begun again
         yield from self._rest()
@@ -111,16 +111,15 @@ class Reader:
     def _overtaken(self) -> Iterator[bytes]:
         """The lines of files that have been rotated away since the last look; then the present one is open."""
         previous = self._file
-        if previous:
-            yield from self._rest()
+        assert previous
+        yield from self._rest()
         if not self._open():
             return
         self._offset = 0
-        if previous:
-            # Open until all is read: so long nobody else gets its number.
-            with previous, contextlib.ExitStack() as opened:
-                for line in self._between(previous, opened):
-                    yield self._said(line)
+        # Open until all is read: so long nobody else gets its number.
+        with previous, contextlib.ExitStack() as opened:
+            for line in self._between(previous, opened):
+                yield self._said(line)
 
     def _between(self, previous: BinaryIO, opened: contextlib.ExitStack) -> Iterator[bytes]:
         """The lines of the rotated files that came after the previous one and before the present one."""
@@ -165,6 +164,28 @@ class Reader:
         self._offset = os.fstat(self._file.fileno()).st_size
         return True
 
+    def _all(self, lines: Callable[[Sequence[BinaryIO]], Iterator[bytes]]) -> Iterator[bytes]:
+        with contextlib.ExitStack() as opened:
+            rotated = self._open_all(opened)
+            if self._file:
+                for line in lines(rotated):
+                    yield self._said(line)
+
+    def _open_all(self, opened: contextlib.ExitStack) -> list[BinaryIO]:
+        """Open the present file; and those before it, the oldest first: as they were when nothing was just rotated."""
+        until = time.monotonic() + STILL
+        while True:
+            self.close()
+            paths, is_there = self._rotated(), self._open()
+            files = list(filter(None, map(_opened, paths)))
+            is_still = self._rotated() == paths and (self._is_present() if is_there else not paths)
+            if (is_still and len(files) == len(paths)) or time.monotonic() > until:
+                for file in files:
+                    opened.callback(file.close)
+                return files
+            for file in files:
+                file.close()
+
     def _rest(self) -> Iterator[bytes]:
         """The lines from the last look to the file's end."""
         assert self._file
@@ -172,26 +193,27 @@ class Reader:
             self._offset = end
             yield self._said(line)
 
-    def _whole(self, size: int) -> Iterator[bytes]:
-        for path in self._rotated():
-            yield from _whole_file(path)
+    def _whole(self, rotated: Sequence[BinaryIO]) -> Iterator[bytes]:
+        for file in rotated:
+            yield from _unpacked(file)
         assert self._file
-        for line, _ in _lines(self._file, 0, size):
+        for line, _ in _lines(self._file, 0, self._offset):
             yield line
 
-    def _tail(self, size: int) -> Iterator[bytes]:
+    def _tail(self, rotated: Sequence[BinaryIO]) -> Iterator[bytes]:
         """The last entries, found from the end."""
+        assert self._file
         wanted, found = self._wish.tail, deque[bytes]()
-        found.extendleft(_backwards(self._path, size, wanted))
-        for path in reversed(self._rotated()):
+        found.extendleft(_backwards(self._file, self._offset, wanted))
+        for file in reversed(rotated):
             missing = wanted - len(found)
             if missing <= 0:
                 break
-            if path.suffix == ".gz":
+            if _is_packed(file):
                 # Of what is packed the end is only found by going through all of it.
-                found.extendleft(reversed(deque(_whole_file(path), missing)))
+                found.extendleft(reversed(deque(_unpacked(file), missing)))
             else:
-                found.extendleft(_backwards(path, os.stat(path).st_size, missing))
+                found.extendleft(_backwards(file, os.fstat(file.fileno()).st_size, missing))
         yield from found
 
     def _rotated(self) -> list[Path]:
@@ -237,14 +259,6 @@ def path_of(engine: Engine, container: Container, driver: str) -> Path:
     return folder / "local-logs" / "container.log" if driver == "local" else folder / "log"
 
 
-def _whole_file(path: Path) -> Iterator[bytes]:
-    """The lines of a rotated file; none when it has just gone."""
-    file = _opened(path)
-    if file:
-        with file:
-            yield from _unpacked(file)
-
-
 def _opened(path: Path) -> BinaryIO | None:
     """A rotated file, which may just have been packed."""
     for name in (path, path.with_name(f"{path.name}.gz")):
@@ -264,10 +278,14 @@ def _inode(file: BinaryIO) -> int:
 
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:
     """The lines of a file, packed or not."""
-    packed = file.read(len(PACKED)) == PACKED
-    file.seek(0)
     with contextlib.suppress(EOFError, gzip.BadGzipFile):
-        yield from gzip.GzipFile(fileobj=file) if packed else file
+        yield from gzip.GzipFile(fileobj=file) if _is_packed(file) else file
+
+
+def _is_packed(file: BinaryIO) -> bool:
+    head = file.read(len(PACKED))
+    file.seek(0)
+    return head == PACKED
 
 
 def _lines(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
@@ -281,19 +299,18 @@ def _lines(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int]]:
         yield line, start
 
 
-def _backwards(path: Path, size: int, most: int) -> Iterator[bytes]:
+def _backwards(file: BinaryIO, size: int, most: int) -> Iterator[bytes]:
     """The last lines of a file, the last one first."""
-    with path.open("rb") as file:
-        rest, position = b"", size
-        while position > 0 and most > 0:
-            step = min(BLOCK, position)
-            position -= step
-            file.seek(position)
-            pieces = (file.read(step) + rest).split(b"\n")
-            rest = pieces[0]
-            for piece in reversed(pieces[1:]):
-                if piece and most > 0:
-                    most -= 1
-                    yield piece + b"\n"
-        if rest and most > 0:
-            yield rest + b"\n"
+    rest, position = b"", size
+    while position > 0 and most > 0:
+        step = min(BLOCK, position)
+        position -= step
+        file.seek(position)
+        pieces = (file.read(step) + rest).split(b"\n")
+        rest = pieces[0]
+        for piece in reversed(pieces[1:]):
+            if piece and most > 0:
+                most -= 1
+                yield piece + b"\n"
+    if rest and most > 0:
+        yield rest + b"\n"

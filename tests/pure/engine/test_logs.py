@@ -96,6 +96,39 @@ def test_what_is_added_comes_once_even_when_the_file_is_rotated(reader: Any, tmp
     assert said(following.added()) == ""
 
 
+@pytest.mark.parametrize("tail", [-1, 0])
+def test_what_was_rotated_before_anybody_saw_it_is_not_lost(reader: Any, tmp_path: Path, tail: int) -> None:
+    following = reader(tail=tail)
+    assert said(following.there()) == ""
+    (tmp_path / "log.1").write_text(entry("1\n"))
+    (tmp_path / "log").write_text(entry("2\n"))
+    assert said(following.added()) == "1\n2\n"
+    assert said(following.added()) == ""
+
+
+@pytest.mark.parametrize("wish", [{}, {"tail": 9}])
+def test_files_that_are_rotated_while_they_are_opened_are_read_once(
+    reader: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: dict[str, int]
+) -> None:
+    log, earlier = tmp_path / "log", tmp_path / "log.1"
+    earlier.write_text(entry("1\n"))
+    log.write_text(entry("2\n"))
+    reading = reader(**wish)
+    look = reading._rotated
+
+    def look_and_rotate() -> list[Path]:
+        found: list[Path] = look()
+        if len(found) == 1:
+            earlier.rename(tmp_path / "log.2")
+            log.rename(earlier)
+            log.write_text(entry("3\n"))
+        return found
+
+    monkeypatch.setattr(reading, "_rotated", look_and_rotate)
+    assert said(reading.there()) == "1\n2\n3\n"
+    assert said(reading.added()) == ""
+
+
 def test_packed_files_are_read_like_the_others(reader: Any, tmp_path: Path) -> None:
     (tmp_path / "log.2.gz").write_bytes(gzip.compress((entry("1\n") + entry("2\n")).encode()))
     (tmp_path / "log.1.gz").write_bytes(gzip.compress((entry("3\n") + entry("4\n")).encode()))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+INSTALLING = 600  # seconds for pip: a mirror may be slow
 
 
 def newer_python() -> str | None:
@@ -35,17 +36,31 @@ def environment(python: str) -> Path:
         extras = project["optional-dependencies"]
         subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
         pip = [folder / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        ran = subprocess.run([*pip, *project["dependencies"], *extras["lessons"], *extras["test"]], capture_output=True)
-        if ran.returncode:
+        wanted = [*project["dependencies"], *extras["lessons"], *extras["test"]]
+        if why := refusal([*pip, *wanted]):
             shutil.rmtree(folder)
-            pytest.skip(f"cannot install for {folder.name}: {ran.stderr.decode()[-200:]}")
+            pytest.skip(f"cannot install for {folder.name}: {why}")
         launcher = [folder / "bin/python", "-m", "kernelkit.cli.launcher", folder / "bin/kernelkit"]
         subprocess.run(launcher, cwd=ROOT, check=True)
         (folder / "ready").touch()
     return folder
 
 
-@pytest.mark.timeout(600)
+def refusal(pip: list[str | Path]) -> str:
+    """Why pip cannot do it, and not at a second attempt either; empty when it has done it."""
+    why = ""
+    for _ in range(2):
+        try:
+            ran = subprocess.run(pip, capture_output=True, text=True, timeout=INSTALLING)
+        except subprocess.TimeoutExpired:
+            return f"the packages take more than {INSTALLING} seconds to come"
+        if ran.returncode == 0:
+            return ""
+        why = ran.stderr[-200:]
+    return why
+
+
+@pytest.mark.timeout(2 * INSTALLING + 900)
 def test_the_pure_tests_pass_on_a_newer_python() -> None:
     python = newer_python()
     if python is None:

@@ -124,7 +124,7 @@ def test_what_a_person_in_tmux_sees_is_whole(kk: Kernelkit) -> None:
 
     subprocess.run([*tmux, "new-session", "-d", "-x", "90", "-y", "20", "sh"], env=env, check=True)
     try:
-        await_screen(PROMPT)  # or it would come after the keys, be there still when `vi` has gone, and look like the next
+        await_screen(PROMPT)  # or it could come after the keys, be there still when vi goes, and look like the next
         keys = f"{KERNELKIT} run --rm -it busybox vi /etc/passwd"
         subprocess.run([*tmux, "send-keys", keys, "Enter"], env=env, check=True)
         seen = await_screen(r"^root:x:0:0(.*\n)*- /etc/passwd 1/\d+")

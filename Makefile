@@ -12,8 +12,9 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 SUDO := $(if $(filter 0,$(shell id -u)),,$(shell command -v sudo))
-APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
-FETCH := apt-get -qq -o APT::Sandbox::User=root download
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300
+UPDATE := $(APT) -o APT::Update::Error-Mode=any update
+FETCH := apt-get -qq -o APT::Sandbox::User=root -o Acquire::Retries=5 download
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
@@ -23,14 +24,17 @@ export PATH := $(BIN):$(PATH):/usr/sbin:/sbin
 # $(call packages,LIST) → the names in that list of pyproject.toml
 packages = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["tool"]["kernelkit"]["debian"]["$(1)"])')
 
+# $(call again,COMMAND) → the command, and once more if it fails: a mirror may be out of order for a moment
+again = { $(1) || { sleep 10; $(1); }; }
+
 # $(call apt,PACKAGES) installs those that are missing, one by one when a name is unknown to this release.
 define apt
 	@missing=$$(for p in $(1); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done | xargs); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then echo "not Debian: please install what these packages hold: $$missing"; exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; then echo "not root, no sudo: going on without $$missing"; exit 0; fi; \
-	echo "installing $$missing"; $(APT) update || true; \
-	$(APT) install -y --no-install-recommends $$missing >/dev/null || \
+	echo "installing $$missing"; $(call again,$(UPDATE)) || true; \
+	$(call again,$(APT) install -y --no-install-recommends $$missing >/dev/null) || \
 	for p in $$missing; do $(APT) install -y --no-install-recommends $$p >/dev/null || echo "going on without $$p"; done
 endef
 
@@ -41,7 +45,7 @@ define unpack
 	command -v $$program >/dev/null && continue; \
 	command -v apt-get >/dev/null || { echo "going on without $$program"; continue; }; \
 	echo "unpacking $$package for its $$program"; mkdir -p $(VENV)/debian && cd $(VENV)/debian || exit 1; \
-	{ $(FETCH) $$package || { $(APT) update; $(FETCH) $$package; }; } && dpkg-deb -x $${package}_*.deb $$package \
+	{ $(FETCH) $$package || { $(call again,$(UPDATE)); $(call again,$(FETCH) $$package); }; } && dpkg-deb -x $${package}_*.deb $$package \
 	&& rm $${package}_*.deb && for found in $$PWD/$$package/usr/*bin/*; do \
 	command -v $${found##*/} >/dev/null || ln -s $$found $(BIN)/; done || echo "going on without $$program"; done
 endef
@@ -49,7 +53,7 @@ endef
 # $(call pip,EXTRAS) installs the checkout itself, editable.
 define pip
 	@echo "installing .[$(1)] into .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(1)]'
+	@$(call again,$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(1)]')
 	@$(BIN)/python -m kernelkit.cli.launcher $(BIN)/kernelkit
 endef
 
@@ -64,7 +68,7 @@ install: $(DONE)/lessons
 $(DONE)/venv:
 	@[ -n "$(PYTHON)" ] || { echo "kernelkit needs Python 3.11 or newer"; exit 1; }
 	@if [ ! -x $(BIN)/pip ] && ! $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then \
-	echo "installing python3-venv"; $(APT) update || true; \
+	echo "installing python3-venv"; $(call again,$(UPDATE)) || true; \
 	$(APT) install -y --no-install-recommends python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv \
 	|| $(APT) install -y --no-install-recommends python3-venv; fi
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)

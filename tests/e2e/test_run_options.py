@@ -77,7 +77,7 @@ def seen(name: str, options: str, command: str, said: str) -> Any:
         seen("network-none", "--network none", "ls /proc/sys/net/ipv4/conf", "all\ndefault\nlo\n"),
         seen("network-bridge", "--network bridge", "ip -o -4 a show eth0 | awk '{print $2, $6}'",
              "eth0 172.17.255.255\n"),
-        seen("network-host", "--network host", "ip -o link | grep -c kk0", "1\n"),
+        seen("network-host", "--network host", "ip -o link show kk0 | grep -c kk0", "1\n"),
         seen("mac", "--mac-address 92:d0:c6:0a:29:33", "cat /sys/class/net/eth0/address", "92:d0:c6:0a:29:33\n"),
         seen("dns", "--dns 1.2.3.4 --dns-search x.y --dns-option ndots:3", "cat /etc/resolv.conf",
              "search x.y\nnameserver 1.2.3.4\noptions ndots:3\n"),
@@ -230,7 +230,7 @@ def test_namespaces_of_another_container_are_joined(run: Run, kk: Kernelkit) -> 
         theirs = kk("shell", "readlink", f"/proc/{pid}/ns/{kind}").stdout
         assert run(option, "container:other", "busybox", "readlink", f"/proc/self/ns/{kind}").stdout == theirs
     assert run("--network", "container:other", "busybox", "hostname").stdout == "otherhost\n"
-    assert "sleep 1000" in run("--pid", "container:other", "busybox", "ps").stdout
+    wait_until(lambda: "sleep 1000" in run("--pid", "container:other", "busybox", "ps").stdout)
     kk("exec", "other", "touch", "/dev/shm/ours")
     assert run("--ipc", "container:other", "busybox", "ls", "/dev/shm").stdout == "ours\n"
 
@@ -298,7 +298,7 @@ def test_the_stop_signal_is_the_one_that_stops(kk: Kernelkit) -> None:
     script = "trap 'exit 9' USR1; echo ready; while :; do sleep 0.05; done"
     kk("run", "-d", "--name", "st", "--stop-signal", "SIGUSR1", "busybox", "sh", "-c", script)
     await_log(kk, "st", "ready")
-    kk("stop", "st")
+    kk("stop", "-t", "60", "st")
     assert inspect(kk, "st")["State"]["ExitCode"] == 9
 
 
@@ -328,7 +328,7 @@ def test_an_init_collects_orphans_and_hands_on_signals(kk: Kernelkit) -> None:
     ps = ("exec", "in", "ps", "-o", "pid,stat,args")
     assert "/sbin/kernelkit-init -- sh -c" in kk(*ps).stdout.splitlines()[1]
     wait_until(lambda: " Z" not in kk(*ps).stdout)  # for a moment, what has just ended is one
-    kk("stop", "in")
+    kk("stop", "-t", "60", "in")
     assert inspect(kk, "in")["State"]["ExitCode"] == 5
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Kernelkit
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, wait_until
 
 STATUS = ("Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:", "Seccomp", "NSpid:", "NSsid:")
 FILES = (
@@ -30,9 +30,15 @@ FILES = (
 
 @pytest.fixture
 def kk(shared_kk: Kernelkit) -> Iterator[Kernelkit]:
+    await_no_cable(shared_kk)
     yield shared_kk
     shared_kk.empty()
     shared_kk.docker("network", "prune", "-f")
+
+
+def await_no_cable(kk: Kernelkit) -> None:
+    """Wait until the kernel has taken away the cables of all who have ended: a moment after them, netns by netns."""
+    wait_until(lambda: "veth" not in in_host(kk, "ip", "-br", "link"))
 
 
 def ask(kk: Kernelkit, path: str) -> str:
@@ -57,6 +63,14 @@ def in_host(kk: Kernelkit, *words: str) -> str:
 def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
     """What the kernel holds of the container whose program that is."""
     enter = ["nsenter", "-t", str(pid)]
+
+    def links_are_up() -> bool:
+        """Whether it is said of all that can carry packets: the kernel says it a moment later."""
+        said = [in_host(kk, *where, "ip", "-j", "link") for where in ([], [*enter, "-n"])]
+        able = [x for text in said for x in json.loads(text) if "LOWER_UP" in x["flags"] and x["ifname"] != "lo"]
+        return all(x["operstate"] == "UP" for x in able)
+
+    wait_until(links_are_up)
     links = json.loads(in_host(kk, *enter, "-n", "ip", "-j", "-d", "address"))
     bridge = json.loads(ask(kk, "/kernelkit/host"))["bridge"]["name"]
     ports = json.loads(in_host(kk, "ip", "-j", "-d", "link", "show", "master", bridge))
@@ -135,6 +149,7 @@ def test_the_record_typed_into_a_shell_builds_the_same_container(kk: Kernelkit, 
     path.write_text(ask(kk, f"/kernelkit/trace/{identity}/script"))
     path.chmod(0o644)
     kk.docker("stop", "-t", "0", "original")
+    await_no_cable(kk)
     for sheet in ("upper", "work"):  # a new one, as the original had
         shutil.rmtree(kk.home / "containers" / identity / sheet)
 
@@ -162,6 +177,7 @@ def test_the_terminal_is_the_console_of_the_typed_container_too(kk: Kernelkit) -
     path.write_text(ask(kk, f"/kernelkit/trace/{identity}/script"))
     path.chmod(0o644)
     kk.docker("stop", "-t", "0", "original")
+    await_no_cable(kk)
 
     init = (kk.home / "run" / "init.pid").read_text()
     master, slave = os.openpty()

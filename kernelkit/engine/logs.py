@@ -25,7 +25,7 @@ from kernelkit.errors import Unavailable
 from kernelkit.host.log import HEADER, PACKED
 
 BLOCK = 1 << 16
-STILL = 2.0  # seconds to wait for a moment in which nothing is rotated
+STILL, SHORT = 10.0, 0.001  # seconds to wait for a moment in which nothing is rotated; and between two looks
 STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
 WORD = re.compile(r"{{ *\.(ID|FullID|Name|ImageID|ImageFullID|ImageName|DaemonName) *}}")  # what a tag may contain
 
@@ -100,47 +100,25 @@ class Reader:
         """What has been written since the last look."""
         if self._file is None:
             yield from self._all(self._whole)
-            if not self._file:
-                return
         elif not self._is_present():
             yield from self._overtaken()
         elif os.fstat(self._file.fileno()).st_size < self._offset:
             self._offset = 0  # max-file 1: emptied and begun again
-        yield from self._rest()
+        if self._file:
+            yield from self._rest()
 
     def _overtaken(self) -> Iterator[bytes]:
         """The lines of files that have been rotated away since the last look; then the present one is open."""
-        previous = self._file
+        previous, self._file = self._file, None
         assert previous
-        yield from self._rest()
-        if not self._open():
-            return
-        self._offset = 0
         # Open until all is read: so long nobody else gets its number.
         with previous, contextlib.ExitStack() as opened:
-            for line in self._between(previous, opened):
+            for line, _ in _lines(previous, self._offset, os.fstat(previous.fileno()).st_size):
                 yield self._said(line)
-
-    def _between(self, previous: BinaryIO, opened: contextlib.ExitStack) -> Iterator[bytes]:
-        """The lines of the rotated files that came after the previous one and before the present one."""
-        assert self._file
-        before, now = (os.fstat(file.fileno()).st_ino & 0xFFFFFFFF for file in (previous, self._file))
-        found: list[BinaryIO] = []
-        inodes: list[int] = []
-        for path in reversed(self._rotated()):
-            # All of them at once: while they are read their names may be given on to others.
-            file = _opened(path)
-            if file:
-                opened.callback(file.close)
-                inodes.append(_inode(file))
-                if inodes[-1] == before:
-                    break
-                found.append(file)
-        # The present one may have been rotated meanwhile. An older file may have had its number: the first one counts.
-        if not self._is_present() and now in inodes:
-            del found[: inodes.index(now) + 1]
-        for file in reversed(found):
-            yield from _unpacked(file)
+            for file in _later(self._open_all(opened), previous):
+                for line in _unpacked(file):
+                    yield self._said(line)
+        self._offset = 0
 
     def _is_present(self) -> bool:
         """Whether the file that is open is the one that is written to."""
@@ -185,6 +163,7 @@ class Reader:
                 return files
             for file in files:
                 file.close()
+            time.sleep(SHORT)
 
     def _rest(self) -> Iterator[bytes]:
         """The lines from the last look to the file's end."""
@@ -265,6 +244,18 @@ def _opened(path: Path) -> BinaryIO | None:
         with contextlib.suppress(FileNotFoundError):
             return name.open("rb")
     return None
+
+
+def _later(rotated: Sequence[BinaryIO], previous: BinaryIO) -> Iterator[BinaryIO]:
+    """Those of the rotated files that came after a previous one, the oldest first."""
+    found: list[BinaryIO] = []
+    before = os.fstat(previous.fileno()).st_ino & 0xFFFFFFFF
+    for file in reversed(rotated):
+        # An older file may have had its number: the newest one counts.
+        if _inode(file) == before:
+            break
+        found.append(file)
+    return reversed(found)
 
 
 def _inode(file: BinaryIO) -> int:

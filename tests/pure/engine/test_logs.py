@@ -106,26 +106,35 @@ def test_what_was_rotated_before_anybody_saw_it_is_not_lost(reader: Any, tmp_pat
     assert said(following.added()) == ""
 
 
+def rotate(folder: Path, text: str) -> None:
+    """Number the files anew, and begin one with this text."""
+    for number in range(len(list(folder.iterdir())) - 1, 0, -1):
+        (folder / f"log.{number}").rename(folder / f"log.{number + 1}")
+    (folder / "log").rename(folder / "log.1")
+    (folder / "log").write_text(entry(text))
+
+
 @pytest.mark.parametrize("wish", [{}, {"tail": 9}])
 def test_files_that_are_rotated_while_they_are_opened_are_read_once(
     reader: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: dict[str, int]
 ) -> None:
-    log, earlier = tmp_path / "log", tmp_path / "log.1"
-    earlier.write_text(entry("1\n"))
-    log.write_text(entry("2\n"))
+    (tmp_path / "log").write_text(entry("1\n"))
+    rotate(tmp_path, "2\n")
     reading = reader(**wish)
-    look = reading._rotated
+    look, coming = reading._rotated, ["3\n"]
 
     def look_and_rotate() -> list[Path]:
         found: list[Path] = look()
-        if len(found) == 1:
-            earlier.rename(tmp_path / "log.2")
-            log.rename(earlier)
-            log.write_text(entry("3\n"))
+        if coming:
+            rotate(tmp_path, coming.pop())
         return found
 
     monkeypatch.setattr(reading, "_rotated", look_and_rotate)
     assert said(reading.there()) == "1\n2\n3\n"
+    rotate(tmp_path, "4\n")
+    rotate(tmp_path, "5\n")
+    coming.append("6\n")
+    assert said(reading.added()) == "4\n5\n6\n"
     assert said(reading.added()) == ""
 
 

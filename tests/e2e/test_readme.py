@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pexpect
 
 from tests.conftest import ROOT, Kernelkit
+from tests.patience import wait_until
 
 SETTINGS = ("export ", "eval ")
 
@@ -43,6 +44,8 @@ def test_what_the_readme_says_to_type_works(kk_alone: Kernelkit) -> None:
             continue
         # A Debian is made of packages from a mirror, and this machine has no network.
         line = settings + re.sub(r"\bdebian\b", "bash", command)
+        if command.startswith("curl "):  # the server may take a moment, and a person takes it
+            wait_until(lambda: typed(kk_alone, line)[0] == 0)  # noqa: B023
         code, said = typed(kk_alone, line)
         assert code == 0, f"`{command}` left with {code}: {said}"
     assert settings.count(";") >= 2

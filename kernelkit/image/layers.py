@@ -164,7 +164,7 @@ class Layers:
 
     def ensure(self, diff_id: str) -> None:
         """Have the files of a layer that is here: wait for them, or unpack them now. Raises KernelkitError."""
-        if thread := self._pending.get(diff_id):
+        if (thread := self._pending.get(diff_id)) and thread.is_alive():  # one that has not begun cannot be waited for
             thread.join()
         layer = self.layer(diff_id)
         if diff_id not in self._unready or layer is None:

@@ -118,6 +118,25 @@ def test_whoever_needs_the_files_waits_for_them(folder: Path, monkeypatch: pytes
     assert (store.find("x:1").layers[0] / "new/deep/f").read_text() == "f\n"
 
 
+def test_who_asks_for_the_files_before_their_thread_has_begun_gets_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(folder / "home")
+    start = threading.Thread.start
+
+    def ask_first(thread: threading.Thread) -> None:
+        for diff_id in store._pending if thread.name == "unpack" else ():
+            store.ensure(diff_id)
+            assert store.layer_path(diff_id).is_dir()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", ask_first)
+    layer = store.add_upper(str(folder / "upper"), [str(folder / "lower")], [])
+    assert layer
+    store.ensure(layer.diff_id)
+    assert store.layer(layer.diff_id) == layer
+
+
 def test_files_that_an_engine_did_not_unpack_any_more_are_unpacked_by_the_next(folder: Path) -> None:
     store = Store(folder / "home")
     layer = store.add_upper(str(folder / "upper"), [str(folder / "lower")], [])

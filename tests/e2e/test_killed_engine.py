@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Kernelkit
+from tests.machine import names_below
 from tests.patience import PATIENCE, wait_until
 
 KERNELKIT = str(Path(sys.executable).with_name("kernelkit"))
@@ -55,8 +56,9 @@ def kill_during(kk: Kernelkit, command: list[str], seconds: float) -> subprocess
     engine = engine_of(kk)
     time.sleep(max(0.0, USEFUL - age_of(engine)))
     table = json.loads((kk.home / "run/host.json").read_text())["cable"]["table"]
-    below = [path for path in Path("/sys/fs/cgroup").glob(f"**/{table}/machine/containers") if "/pids/" in f"{path}/"]
-    place = (below or list(Path("/sys/fs/cgroup").glob(f"**/{table}/machine/containers")))[0]
+    end = f"/{table}/machine/containers"
+    found = sorted(path for path in names_below(Path("/sys/fs/cgroup")) if path.endswith(end))
+    place = next((path for path in found if "/pids/" in path), found[0])
     before = os.listdir(place)
     starting = kk.start(command)
     while os.listdir(place) == before and starting.poll() is None:

@@ -255,7 +255,7 @@ def expected(steps: Sequence[dict[str, Any]], mounted: set[str], root: str) -> I
 @pytest.mark.parametrize(
     "options",
     [
-        ["-p", "8094:80", "-v", "/usr/share:/host:ro", "--read-only"],
+        ["-p", "8196:80", "-v", "/usr/share:/host:ro", "--read-only"],
         ["-u", "nobody", "--security-opt", "no-new-privileges", "--network", "none", "-h", "quiet"],
     ],
     ids=["published", "quiet"],

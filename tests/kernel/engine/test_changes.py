@@ -21,6 +21,7 @@ def folder(tmp_path: Path) -> Path:
     for name in files:
         (tmp_path / name).write_text(name)
     (tmp_path / "one/link").symlink_to("a")
+    os.utime(tmp_path / "one/link", (1, 1), follow_symlinks=False)  # or one made in the same moment would be the same
     return tmp_path
 
 

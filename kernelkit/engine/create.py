@@ -57,6 +57,7 @@ def create(
     checks.storage(host)
     parents.check(engine, host["CgroupParent"])
     networks = _networks(engine, body, host)
+    host["NetworkMode"] = _network_mode(engine, host["NetworkMode"])
     if host["Links"]:
         host["Links"] = links.resolve(engine, host)
     identity = new_id()
@@ -151,6 +152,17 @@ def _networks(engine: Engine, body: Mapping[str, Any], host: Mapping[str, Any]) 
         raise InvalidRequest(f"conflicting options: cannot attach both user-defined and {first} network-mode endpoints")
     wishes = {first: asked.pop(first, {}), **asked}
     return {name: endpoint(name, wish) for name, wish in wishes.items()}
+
+
+def _network_mode(engine: Engine, mode: str) -> str:
+    """With the id of the container whose network is shared, for names change; one that is made later keeps its name."""
+    kind, _, word = mode.partition(":")
+    if kind != "container":
+        return mode
+    try:
+        return f"container:{engine.state.container(word).id}"
+    except NotFound:
+        return mode  # whether it is there by then, `start` says
 
 
 def _endpoints(body: Mapping[str, Any]) -> Json:

@@ -176,6 +176,12 @@ def cable_of(settings: Mapping[str, Any]) -> str:
     return f"veth{settings['EndpointID'][:7]}"
 
 
+def cables(container: Container) -> list[str]:
+    """The ends of all its cables at their bridges."""
+    plugged = (settings for settings in container.networks.values() if settings.get("EndpointID"))
+    return [cable_of(settings) for settings in plugged]
+
+
 def embedded(container: Container) -> bool:
     """Whether the container finds others by name: whether one of its networks is user-defined."""
     return any(name not in ("bridge", *WITHOUT_BRIDGE) for name in container.networks)

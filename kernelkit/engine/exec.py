@@ -157,7 +157,7 @@ def plan(engine: Engine, execution: Execution) -> list[Stage]:
     """Into the container's namespaces and limits, then the same walls as its first process has."""
     container, config = execution.container, execution.config
     pid = container.state.pid
-    found = facts.gather(engine, container)
+    found = facts.program(engine, container)
     limited = resources(container.host_config, found)
     place = engine.cgroup_path(container)
     child: list[Operation] = [

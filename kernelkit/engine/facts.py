@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,30 +27,38 @@ def gather(engine: Engine, container: Container) -> Facts:
     """Everything that `container.spec.config` needs to know; NotFound or Conflict when something is missing."""
     host = container.host_config
     devices.refuse_requests(host)
-    folder = engine.folder(container.id)
-    capabilities = security.capabilities(
-        host.get("CapAdd") or [], host.get("CapDrop") or [], bool(host.get("Privileged")), engine.bounding
-    )
     joined, shared = namespaces(engine, container)
     nodes = devices.nodes(host)
-    return Facts(
-        id=container.id,
+    return replace(
+        program(engine, container),
         hostname=hostname(engine, container, shared),
-        root=f"{folder}/merged",
-        user=user(engine, container, container.config.get("User") or ""),
-        capabilities=capabilities,
-        cgroup_path=engine.cgroup_path(container),
         etc=_etc(engine, container, joined),
         mounts=[*binds.mounts(engine, container), *_tmpfs(host), *devices.mounts(nodes)],
         devices=[
             *(devices.everything() if host.get("Privileged") else ()),
             *(n for n in nodes if devices.in_dev(n["path"])),
         ],
+        joined=joined,
+        shared=shared,
+    )
+
+
+def program(engine: Engine, container: Container) -> Facts:
+    """What one more program in a running container needs, whether those it was started with are still there or not."""
+    host = container.host_config
+    capabilities = security.capabilities(
+        host.get("CapAdd") or [], host.get("CapDrop") or [], bool(host.get("Privileged")), engine.bounding
+    )
+    return Facts(
+        id=container.id,
+        hostname=_own_hostname(container, shared=host.get("UTSMode") == "host"),
+        root=f"{engine.folder(container.id)}/merged",
+        user=user(engine, container, container.config.get("User") or ""),
+        capabilities=capabilities,
+        cgroup_path=engine.cgroup_path(container),
         device_rules=devices.rules(host),
         block=devices.block(host),
         linked=links.environment(engine, container) if host.get("Links") else (),
-        joined=joined,
-        shared=shared,
         seccomp=filter_of(host, capabilities),
     )
 
@@ -62,7 +71,11 @@ def hostname(engine: Engine, container: Container, shared: frozenset[str]) -> st
     mode = container.host_config["NetworkMode"]
     if mode.startswith("container:"):
         container = other(engine, mode)
-    return os.uname().nodename if "uts" in shared else container.config.get("Hostname") or container.short_id
+    return _own_hostname(container, shared="uts" in shared)
+
+
+def _own_hostname(container: Container, *, shared: bool) -> str:
+    return os.uname().nodename if shared else container.config.get("Hostname") or container.short_id
 
 
 def user(engine: Engine, container: Container, wanted: str) -> User:

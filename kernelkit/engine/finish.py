@@ -9,6 +9,7 @@ from kernelkit.engine import endpoints, health, parents, volume_mounts, volumes,
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
 from kernelkit.host.channel import Exited
+from kernelkit.kernel.ip import DeleteLink
 from kernelkit.trace import Stage, Trace, explain
 
 
@@ -40,6 +41,9 @@ def undo(engine: Engine, container: Container) -> None:
     """Take back what the kernel does not throw away with the container's namespaces."""
     published = endpoints.published(engine, container)
     outside = Stage("nat", "engine", "machine", tuple(engine.uplink.unpublish(published)))
+    # Whoever has joined its network keeps that alive, and would go on with an address that is somebody else's soon.
+    cables = endpoints.cables(container) if _is_joined(engine, container) else ()
+    plugs = Stage("interface", "engine", "host", tuple(DeleteLink(cable, where="host") for cable in cables))
     inside = plan.stop(
         engine.layout,
         engine.cgroup_path(container),
@@ -50,7 +54,7 @@ def undo(engine: Engine, container: Container) -> None:
     made = parents.ours(engine, container)
     above = Stage("create", "engine", "host", tuple(cgroup.abandon(made)))
     trace = Trace()
-    for stage in (outside, *inside, above):
+    for stage in (outside, *inside, plugs, above):
         for operation in stage.operations:
             try:
                 trace.perform(stage.name, operation, actor=stage.actor, where=stage.where)
@@ -62,6 +66,12 @@ def undo(engine: Engine, container: Container) -> None:
     endpoints.release(engine, container)
     parents.forget(engine, made)
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
+
+
+def _is_joined(engine: Engine, container: Container) -> bool:
+    """Whether a container runs in this one's network namespace."""
+    modes = (f"container:{word}" for word in (container.id, container.name))
+    return any(other.state.running and other.host_config["NetworkMode"] in modes for other in engine.state.containers())
 
 
 def end_all(engine: Engine, container: Container) -> None:

@@ -131,6 +131,9 @@ def _check(container: Container) -> None:
 def _inputs(engine: Engine, container: Container) -> plan.Inputs:
     found = facts.gather(engine, container)
     config, host = container.config, container.host_config
+    if "network" in found.joined and config["Hostname"] != found.hostname:
+        config["Hostname"] = found.hostname  # as Docker notes it: the network's owner may be gone when somebody asks
+        engine.state.save(container, settings=True)
     held = endpoints.hold(engine, container, found)
     specification = spec.config(config, host, found)
     filtered = seccomp_profile.compiled(found.seccomp) if found.seccomp else None

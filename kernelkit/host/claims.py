@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from kernelkit.container import nat
-from kernelkit.kernel import nft_show
+from kernelkit.kernel import ip_show, nft_show
 from kernelkit.kernel.cgroup import RemoveCgroup
 from kernelkit.kernel.cgroup_procs import KillCgroup
 from kernelkit.kernel.files import WriteFile
@@ -98,7 +98,11 @@ class Claim:
         if not self.link:  # then no kernel has ended who was in there, nor taken its mounts and links
             plan += [KillCgroup(directory) for directory in self.cgroups[:1]]
             plan += [Unmount(volume, lazy=True) for volume in mounted_below(f"{self.home}/volumes")]
-            plan += [DeleteLink(bridge) for bridge in nft_show.elements(self.table, "bridges")]
+            bridges = nft_show.elements(self.table, "bridges")
+            # The kernel takes a container's cable with its namespace, but in its own time, and not while somebody
+            # looks into that.
+            plan += [DeleteLink(link.name) for link in ip_show.links() if link.master in bridges]
+            plan += [DeleteLink(bridge) for bridge in bridges]
         plan += nat.remove_table(self.table)
         plan += [DeleteLink(self.link)] if self.link else []
         return plan + [RemoveCgroup(directory) for directory in self.cgroups]

@@ -257,3 +257,19 @@ def test_the_machine_itself_as_host_is_cleared_as_well(kk_alone: Kernelkit, othe
         wait_until(lambda: all(map(has_ended, all_of_it)))
         other("down")
     assert machine.state() == before
+
+
+def test_a_namespace_that_somebody_looks_into_keeps_no_cable_on_the_machine(kk_alone: Kernelkit) -> None:
+    kk, machine = kk_alone, on(kk_alone)
+    kk.env["KERNELKIT_HOST"] = "real"
+    before = machine.state()
+    kk("run", "-d", "--name", "seen", "busybox", "sleep", "1000")
+    pid = kk("inspect", "-f", "{{.State.Pid}}", "seen").stdout.strip()
+    look = ("nsenter", "-t", pid, "-n", "sh", "-c", "echo inside; exec sleep 1000")
+    with machine.start(*look, stdout=subprocess.PIPE) as looking:
+        assert looking.stdout
+        assert looking.stdout.readline() == "inside\n"
+        kk("down")
+        left = machine.state()
+        looking.kill()
+    assert left["links"] == before["links"]

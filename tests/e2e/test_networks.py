@@ -187,6 +187,21 @@ def test_a_containers_network_can_be_shared(clean: Kernelkit) -> None:
     assert clean.docker(*shared, *patiently).stdout == "hello\n"
 
 
+def test_who_shares_a_network_loses_its_cable_with_the_owner_and_can_still_be_entered(clean: Kernelkit) -> None:
+    owner = clean.docker("run", "-d", "--name", "owner", "-h", "web1", "busybox", "sleep", "1000").stdout.strip()
+    clean.docker("run", "-d", "--name", "guest", "--network", "container:owner", "busybox", "sleep", "1000")
+    mode = clean.docker("inspect", "-f", "{{.HostConfig.NetworkMode}} {{.Config.Hostname}}", "guest").stdout
+    assert mode.split() == [f"container:{owner}", "web1"]
+    cables = [link for link in links(clean) if link.startswith("veth")]
+    clean.docker("rm", "-f", "owner")
+    assert len(cables) == 1
+    assert cables[0] not in links(clean)
+    clean.docker("run", "-d", "--name", "next", "busybox", "sleep", "1000")
+    assert inspect(clean, "next")["IPAddress"] == "172.17.0.2"  # nobody else speaks under it
+    seen = clean.docker("exec", "guest", "sh", "-c", "ls /sys/class/net; echo $HOSTNAME").stdout
+    assert seen.split() == ["lo", "web1"]
+
+
 def test_a_network_is_a_bridge_of_its_own_and_goes_without_a_trace(clean: Kernelkit) -> None:
     before = links(clean), elements(clean, "bridges"), elements(clean, "subnets")
     made = clean.docker("network", "create", "--subnet", "10.77.0.0/24", "--label", "for=test", "mine").stdout.strip()

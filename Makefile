@@ -104,9 +104,9 @@ lab: $(DONE)/lab
 	@kernelkit up
 	@python -m kernelkit.embedded prepare busybox bash
 	@python -m kernelkit.embedded prepare debian --background
-	@trap : INT TERM HUP; jupyter lab --log-level WARN --port $(PORT) --ServerApp.answer_yes=True --ServerApp.root_dir=notebooks \
-	--LabApp.default_url=/doc/tree/01_what_docker_run_did.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS); \
-	kernelkit down
+	@trap 'kill $$lab 2>/dev/null' INT TERM HUP; jupyter lab --log-level WARN --port $(PORT) --ServerApp.answer_yes=True --ServerApp.root_dir=notebooks \
+	--LabApp.default_url=/doc/tree/01_what_docker_run_did.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS) & \
+	lab=$$!; while kill -0 $$lab 2>/dev/null; do wait $$lab; done; kernelkit down
 
 tour: install
 	@kernelkit tour

@@ -14,11 +14,16 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kernelkit.container.cgroup import prepare
+from kernelkit.kernel.cgroup_procs import MoveProcesses
+from kernelkit.kernel.hierarchies import Layout, read_layout
 from tests.patience import PATIENCE
+from tests.plans import perform
 
 State = dict[str, list[str]]
 
@@ -50,6 +55,7 @@ class Machine:
     def __init__(self) -> None:
         self.name = f"throwaway-{os.getpid()}-{os.urandom(3).hex()}"
         self.cgroups = _make_cgroups(self.name)
+        roots, self._homes = [c.root for c in self.cgroups], [c.home for c in self.cgroups]
         # With us ends `unshare`, and with that its child, the machine's first process.
         unshare = ["setpriv", "--pdeathsig=KILL", "unshare", "--fork", "--kill-child", "--propagation=private"]
         unshare += ["--mount", "--net", "--pid", "--uts", "--ipc", "--cgroup"]
@@ -59,7 +65,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=self._join_cgroups,
+            preexec_fn=lambda: _join(roots),
         )
         self.init = 0
         assert self._process.stdout
@@ -69,6 +75,7 @@ class Machine:
             raise OSError(f"the throw-away machine does not boot: {said}")
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         self.init = int(children[0])
+        perform([MoveProcesses(str(c.root), str(c.home)) for c in self.cgroups if c.root != c.home])
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """Start a command on this machine, in its namespaces and its cgroups."""
@@ -78,7 +85,7 @@ class Machine:
             [*enter, *arguments],
             env={**os.environ, **(env or {})},
             text=True,
-            preexec_fn=self._join_cgroups,
+            preexec_fn=lambda: _join(self._homes),
             **options,
         )
 
@@ -108,7 +115,7 @@ class Machine:
         links = json.loads(self.run("ip", "-j", "-d", "address").stdout)
         routes = json.loads(self.run("ip", "-j", "route", "show", "table", "all").stdout)
         mounts = self.run("cat", "/proc/self/mountinfo").stdout.splitlines()
-        found = self.run("find", "/sys/fs/cgroup", "-mindepth", "2", "-type", "d", check=False).stdout.splitlines()
+        found = self.run("find", "/sys/fs/cgroup", "-mindepth", "1", "-type", "d", check=False).stdout.splitlines()
         return {
             "mounts": sorted(" ".join(line.split()[3:]) for line in mounts),
             "links": sorted(f"{link['ifname']} {link.get('master', '')}" for link in links),
@@ -137,17 +144,47 @@ class Machine:
         self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
-        for path in self.cgroups:
-            for folder, _, _ in os.walk(path, topdown=False):
+        for cgroup in self.cgroups:
+            for folder, _, _ in os.walk(cgroup.made, topdown=False):
                 _remove_cgroup(Path(folder))
 
-    def _join_cgroups(self) -> None:
-        for path in self.cgroups:
-            (path / "cgroup.procs").write_text("0")
+
+@dataclass(frozen=True)
+class Cgroup:
+    """A machine's part of one hierarchy: what was made for it, the root that it sees, and where its processes are."""
+
+    made: Path
+    root: Path
+    home: Path
 
 
-def _make_cgroups(name: str) -> list[Path]:
-    """A cgroup in each hierarchy, below the one this process is in, that processes can join."""
+def _join(paths: Sequence[Path]) -> None:
+    for path in paths:
+        (path / "cgroup.procs").write_text("0")
+
+
+def _make_cgroups(name: str) -> list[Cgroup]:
+    """A cgroup in each hierarchy that processes can join."""
+    unified = read_layout().of("memory")
+    if unified and unified.version == 2:
+        return [_make_unified(Layout((unified,)), name), *_make_below_ours(name, ("cgroup",))]
+    return _make_below_ours(name, ("cgroup", "cgroup2"))
+
+
+def _make_unified(layout: Layout, name: str) -> Cgroup:
+    """In version 2, where there are controllers to hand on.
+
+    The machine's own cgroups get them only if its root has no processes in it, any more than ours: cgroups(7).
+    """
+    perform(prepare(layout, name))
+    made = Path(layout.hierarchies[0].directory(name))
+    root, home = made / "root", made / "root" / "processes"
+    home.mkdir(parents=True)
+    return Cgroup(made, root, home)
+
+
+def _make_below_ours(name: str, kinds: Sequence[str]) -> list[Cgroup]:
+    """In each hierarchy of these kinds, below the cgroup this process is in."""
     made = []
     mine = {}
     for line in Path("/proc/self/cgroup").read_text().splitlines():
@@ -156,7 +193,7 @@ def _make_cgroups(name: str) -> list[Path]:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split()[:3]
-        if kind not in ("cgroup", "cgroup2"):
+        if kind not in kinds:
             continue
         names = set(options.split(","))
         path = next((p for c, p in mine.items() if (set(c.split(",")) <= names if kind == "cgroup" else c == "")), None)
@@ -165,7 +202,7 @@ def _make_cgroups(name: str) -> list[Path]:
         parent = Path(before.split()[4]) / path.lstrip("/")
         cgroup = parent / name
         cgroup.mkdir()
-        made.append(cgroup)
+        made.append(Cgroup(cgroup, cgroup, cgroup))
         # cgroups(7): nobody can join a v1 cpuset that has no processors and no memory.
         for file in ("cpuset.cpus", "cpuset.mems"):
             if kind == "cgroup" and (parent / file).exists():

@@ -54,7 +54,8 @@ __all__ = [
 TRACKED = ("memory", "pids", "cpuacct", "devices", "freezer")
 LIMITING = ("cpu", "cpuset", "blkio")
 DELEGATED = ("cpu", "cpuset", "io", "memory", "pids")  # version 2's controllers that containers' cgroups want
-LEAF = "host"  # where version 2 keeps processes out of the way of the no-internal-process rule
+# Where version 2 keeps processes out of the way of the no-internal-process rule; systemd's name for the same.
+LEAF = "init.scope"
 
 Resources = Mapping[str, Any]
 
@@ -70,8 +71,10 @@ def prepare(layout: Layout, base: str) -> list[Operation]:
         if hierarchy.version == 2:
             wanted = tuple(name for name in DELEGATED if name in hierarchy.controllers)
             if wanted and hierarchy.nested:
-                # Whoever is here, us included, must make room for the controllers.
-                plan += [MakeCgroup(f"{directory}/{LEAF}"), MoveProcesses(hierarchy.home, f"{directory}/{LEAF}")]
+                # Whoever is here, us included, must make room for the controllers; beside the base, not below it, for
+                # that is removed with all who are in it.
+                leaf = hierarchy.directory(LEAF)
+                plan += [MakeCgroup(leaf), MoveProcesses(hierarchy.home, leaf)]
             if wanted:
                 plan += [EnableControllers(hierarchy.home, wanted), EnableControllers(directory, wanted)]
     return plan

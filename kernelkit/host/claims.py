@@ -27,8 +27,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from kernelkit.container import nat
+from kernelkit.container.cgroup import LEAF
 from kernelkit.kernel import ip_show, nft_show
-from kernelkit.kernel.cgroup import RemoveCgroup
+from kernelkit.kernel.cgroup import RemoveCgroup, RemoveEmptyCgroup
 from kernelkit.kernel.cgroup_procs import KillCgroup
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.ip import DeleteLink
@@ -105,7 +106,11 @@ class Claim:
             plan += [DeleteLink(bridge) for bridge in bridges]
         plan += nat.remove_table(self.table)
         plan += [DeleteLink(self.link)] if self.link else []
-        return plan + [RemoveCgroup(directory) for directory in self.cgroups]
+        plan += [RemoveCgroup(directory) for directory in self.cgroups]
+        # Who had to make room in version 2 stays where that is; the root of the machine has no such file.
+        homes = {os.path.dirname(directory) for directory in self.cgroups}
+        leaves = [f"{home}/{LEAF}" for home in sorted(homes) if os.path.exists(f"{home}/cgroup.type")]
+        return plan + [RemoveEmptyCgroup(leaf) for leaf in leaves]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
+from kernelkit.container.cgroup import LEAF
 from tests.conftest import Kernelkit
 from tests.e2e.test_strace import engine_of
 from tests.machine import Machine, short_folder
@@ -83,6 +86,26 @@ def test_two_homes_never_disturb_each_other(machine: Machine) -> None:
     finally:
         one.remove()
         other.remove()
+
+
+@pytest.mark.parametrize("host", ["practice", "real"])
+def test_who_makes_room_for_controllers_of_version_2_outlives_the_host(kk_alone: Kernelkit, host: str) -> None:
+    """As in a container of Docker's, all of whose processes are in the one cgroup that it sees."""
+    kk, machine = kk_alone, kk_alone.machine
+    assert machine
+    place = next((cgroup for cgroup in machine.cgroups if cgroup.root != cgroup.home), None)
+    if not place:
+        pytest.skip("version 2 does not have the controllers here")
+    kk.env["KERNELKIT_HOST"] = host
+    sleeper = machine.start("sleep", "1000")
+    crowd = "while read pid; do [ $pid = 0 ] || echo $pid >/sys/fs/cgroup/cgroup.procs; done"  # 0 is who is not inside
+    machine.run("sh", "-c", f"{crowd} </sys/fs/cgroup/{place.home.name}/cgroup.procs")
+    for _ in range(2):
+        limit = kk("run", "--rm", "-m", "64m", "busybox", "cat", "/sys/fs/cgroup/memory.max").stdout
+        assert limit == f"{64 << 20}\n"
+        kk("down")
+        assert sleeper.poll() is None
+        assert {each.name for each in place.root.iterdir() if each.is_dir()} == {LEAF, place.home.name}
 
 
 def test_an_engine_that_is_killed_comes_back_and_its_containers_run_on(kk: Kernelkit) -> None:

@@ -15,15 +15,15 @@ def test_it_shows_what_was_made_on_it_and_that_it_is_gone(machine: Machine, tmp_
     machine.run("ip", "link", "set", "bridge9", "up")
     machine.run("mount", "-t", "tmpfs", "tmpfs", "/mnt")
     machine.run("nft", "add", "table", "ip", "mine")
-    machine.run(
-        "sh", "-c", "mkdir $(find /sys/fs/cgroup -maxdepth 1 -type d -name 'pids' -o -name unified | head -1)/mine"
-    )
+    unified = "test -e /sys/fs/cgroup/cgroup.procs && echo /sys/fs/cgroup"
+    below = f"$({unified} || find /sys/fs/cgroup -maxdepth 1 -type d -name pids -o -name unified | head -1)"
+    machine.run("sh", "-c", f"mkdir {below}/mine")
     sleeper = machine.start("sleep", "1000")
     wait_until(lambda: "sleep 1000" in machine.run("ps", "-eo", "args").stdout)
     (tmp_path / "file").touch()
     after = machine.state(tmp_path)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed >= {"links", "addresses", "routes", "mounts", "rules", "processes", "files"}
+    assert changed >= {"links", "addresses", "routes", "mounts", "rules", "processes", "cgroups", "files"}
 
     sleeper.kill()
     sleeper.wait()

@@ -220,8 +220,8 @@ def test_below_the_root_of_version_2_processes_make_room_first() -> None:
     here = Hierarchy(("memory", "pids"), ROOT, f"{ROOT}/user", version=2, nested=True)
     assert cgroup.prepare(Layout((here,)), "kk") == [
         MakeCgroup(f"{ROOT}/user/kk"),
-        MakeCgroup(f"{ROOT}/user/kk/host"),
-        MoveProcesses(f"{ROOT}/user", f"{ROOT}/user/kk/host"),
+        MakeCgroup(f"{ROOT}/user/init.scope"),
+        MoveProcesses(f"{ROOT}/user", f"{ROOT}/user/init.scope"),
         EnableControllers(f"{ROOT}/user", ("memory", "pids")),
         EnableControllers(f"{ROOT}/user/kk", ("memory", "pids")),
     ]

@@ -48,6 +48,13 @@ Json = dict[str, Any]
 def discard(host: Mapping[str, Any], layout: Layout, path: str) -> tuple[Json, list[str]]:
     """A `HostConfig`, or a part of one, without what containers below the cgroup `path` cannot have; the warnings."""
     kept, warnings = dict(host), []
+    if host.get("MemorySwappiness") not in (None, -1) and not layout.has(path, "memory", "memory.swappiness"):
+        kept["MemorySwappiness"] = None
+        what = "memory swappiness capabilities or the cgroup is not mounted. Memory swappiness"
+        warnings.append(f"Your kernel does not support {what} discarded.")
+    if host.get("OomKillDisable") and not layout.has(path, "memory", "memory.oom_control"):
+        kept["OomKillDisable"] = False
+        warnings.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
     for key, (one, two, what, wish) in BLOCK.items():
         if host.get(key) and not any(layout.has(path, "blkio", file) for file in (one, *two)):
             kept[key] = type(host[key])()
@@ -55,7 +62,7 @@ def discard(host: Mapping[str, Any], layout: Layout, path: str) -> tuple[Json, l
     if host.get("CpuPercent"):
         kept["CpuPercent"] = 0
         warnings.append("linux does not support CPU percent. Percent discarded.")
-    if host.get("OomKillDisable") and not host.get("Memory"):
+    if kept.get("OomKillDisable") and not host.get("Memory"):
         said = "OOM killer is disabled for the container, but no memory limit is set"
         warnings.append(f"{said}, this can result in the system running out of resources.")
     if host.get("NetworkMode") == "host" and host.get("PortBindings"):

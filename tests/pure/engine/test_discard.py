@@ -65,12 +65,24 @@ def test_what_linux_never_has_is_discarded_too() -> None:
     assert (kept, warnings) == ({"CpuPercent": 0}, ["linux does not support CPU percent. Percent discarded."])
 
 
-def test_what_is_dangerous_is_warned_of() -> None:
+@pytest.mark.parametrize("swappiness", [0, 50])
+def test_what_version_2_has_no_files_for_is_discarded(tmp_path: Path, swappiness: int) -> None:
+    wish = {"MemorySwappiness": swappiness, "OomKillDisable": True}
+    kept, warnings = discard(wish, layout(tmp_path, "memory", 2, "memory.max"), "containers")
+    assert kept == {"MemorySwappiness": None, "OomKillDisable": False}
+    assert warnings == [
+        f"Your kernel does not support memory swappiness capabilities {END} Memory swappiness discarded.",
+        "Your kernel does not support OomKillDisable. OomKillDisable discarded.",
+    ]
+    one = layout(tmp_path, "memory", 1, "memory.swappiness", "memory.oom_control")
+    assert discard({**wish, "Memory": 64 << 20}, one, "containers") == ({**wish, "Memory": 64 << 20}, [])
+
+
+def test_what_is_dangerous_is_warned_of(tmp_path: Path) -> None:
     wish = {"OomKillDisable": True}
-    kept, warnings = discard(wish, Layout(), "containers")
+    kept, warnings = discard(wish, layout(tmp_path, "memory", 1, "memory.oom_control"), "containers")
     assert (kept, len(warnings)) == (wish, 1)
     assert warnings[0].startswith("OOM killer is disabled for the container, but no memory limit is set, ")
-    assert discard({**wish, "Memory": 64 << 20}, Layout(), "containers")[1] == []
 
 
 def test_ports_of_the_host_s_own_network_are_not_published() -> None:

@@ -42,7 +42,8 @@ def layers(layout: Layout, name: str) -> list[Path]:
 def unpacked(layout: Layout, name: str, folder: Path) -> Path:
     for layer in layers(layout, name):
         with tarfile.open(layer) as tar:
-            tar.extractall(folder, filter="tar")
+            tar.extraction_filter = lambda entry, _: entry  # the first 3.11, Debian 12's, has no `filter=` yet
+            tar.extractall(folder)
     return folder
 
 

@@ -22,6 +22,7 @@ SHELL = ["/bin/sh", "-c"]
 _WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.S)
 _PIECE = re.compile(r"""\\(.)|"((?:[^"\\]|\\.)*)"|'([^']*)'|([^"'\\]+)""", re.S)
 _VARIABLE = re.compile(r"\\(\$)|\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
+_SHORTEST = 1_000_000  # nanoseconds
 _TIMES = {
     "interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval"
 }  # fmt: skip
@@ -92,16 +93,22 @@ def _label(config: Json, text: str) -> None:
 def _expose(config: Json, text: str) -> None:
     ports = dict(config.get("ExposedPorts") or {})
     for word in _words(config, text):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", word.lower())
+        # What is written before it, as for `run -p`, is nothing that an image can say.
+        port, _, protocol = word.lower().rpartition(":")[2].partition("/")
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", port)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if not found or not 0 < first <= last <= 65535:
+        if not 0 < first <= last <= 65535:
             raise InvalidRequest(f"invalid containerPort: {word}")
-        ports.update({f"{port}/{found[3] or 'tcp'}": {} for port in range(first, last + 1)})
+        if protocol not in ("", "tcp", "udp", "sctp"):
+            raise InvalidRequest(f"invalid proto: {protocol}")
+        ports.update({f"{number}/{protocol or 'tcp'}": {} for number in range(first, last + 1)})
     config["ExposedPorts"] = ports
 
 
 def _volume(config: Json, text: str) -> None:
     paths = _array(text)
+    if paths == []:
+        raise InvalidRequest("VOLUME requires at least one argument")
     config["Volumes"] = {**(config.get("Volumes") or {}), **{path: {} for path in paths or _words(config, text)}}
 
 
@@ -127,7 +134,9 @@ def _shell(config: Json, text: str) -> None:
 
 def _onbuild(config: Json, text: str) -> None:
     name = text.split()[0].upper()
-    if name in ("ONBUILD", "FROM", "MAINTAINER"):
+    if name == "ONBUILD":
+        raise InvalidRequest("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
+    if name in ("FROM", "MAINTAINER"):
         raise InvalidRequest(f"{name} isn't allowed as an ONBUILD trigger")
     config["OnBuild"] = [*(config.get("OnBuild") or []), text]
 
@@ -138,17 +147,23 @@ def _healthcheck(config: Json, text: str) -> None:
         option, _, text = text.partition(" ")
         name, _, value = option[2:].partition("=")
         text = text.strip()
-        if name == "retries" and value.isdigit():
+        if name == "retries" and re.fullmatch(r"-?\d+", value):
+            if int(value) < 0:
+                raise InvalidRequest(f"--retries cannot be negative ({value})")
             check["Retries"] = int(value)
         elif name in _TIMES:
             check[_TIMES[name]] = duration(value)
+            if 0 < check[_TIMES[name]] < _SHORTEST:
+                raise InvalidRequest(f'Interval "{name}" cannot be less than 1ms')
         else:
             raise InvalidRequest(f"unknown flag: {option}")
     kind, _, command = text.partition(" ")
     if kind.upper() == "NONE" and not command.strip() and not check:
         check["Test"] = ["NONE"]
-    elif kind.upper() == "CMD" and command.strip():
+    elif kind.upper() == "CMD":
         array = _array(command)
+        if not command.strip() or array == []:
+            raise InvalidRequest("missing command after HEALTHCHECK CMD")
         check["Test"] = ["CMD", *array] if array else ["CMD-SHELL", command.strip()]
     else:
         raise InvalidRequest(f'unknown type "{kind}" in HEALTHCHECK (try CMD)')
@@ -182,7 +197,9 @@ def _pairs(name: str, config: Json, text: str) -> Iterator[tuple[str, str]]:
         return
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals or not key:
+        if equals and not key:
+            raise InvalidRequest(f"{name} names can not be blank")
+        if not equals:
             raise InvalidRequest(f"Syntax error - can't find = in {json.dumps(word)}. Must be of the form: name=value")
         yield _expanded(config, key), _expanded(config, value)
 

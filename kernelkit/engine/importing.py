@@ -35,6 +35,8 @@ def import_files(
     names = [name(repository, tag)] if repository else []
     config = amended({}, changes)
     runs_on = Platform.parse(platform)
+    if runs_on.os != "linux":
+        raise InvalidRequest("operating system is not supported")
     trace = Trace(engine.records.tell)
     try:
         layer = engine.store.add_layer(archive, trace, "load")

@@ -84,3 +84,8 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(shared_kk: Kernelkit, 
     for _ in range(3):
         refused = shared_kk.docker("import", "--change", "NOSUCH x", str(large), check=False)
         assert refused.stderr == "Error response from daemon: nosuch is not a valid change command\n"
+
+
+def test_an_image_for_another_system_is_refused(shared_kk: Kernelkit, archive: Path) -> None:
+    refused = shared_kk.docker("import", "--platform", "windows/amd64", str(archive), "other:1", check=False)
+    assert "operating system is not supported" in refused.stderr

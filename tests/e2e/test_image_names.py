@@ -29,3 +29,17 @@ def test_what_looks_like_a_digest_is_no_name(shared_kk: Kernelkit) -> None:
     assert said in shared_kk.docker("commit", "named", "sha256:abc", check=False).stderr
     shared_kk.docker("rm", "named")
     assert "image name cannot be blank" in shared_kk.docker("rmi", " ", check=False).stderr
+
+
+def test_an_image_whose_name_has_a_slash_is_inspected_by_name_alone(shared_kk: Kernelkit) -> None:
+    """The stock client asks for a container of that name first, and for the image only when there is none."""
+    shared_kk.docker("pull", "-q", "busybox")
+    shared_kk.docker("tag", "busybox", "registry.example:5000/team/tool:1")
+    identity = shared_kk.docker("image", "inspect", "-f", "{{.Id}}", "busybox").stdout
+    for client in (shared_kk.docker, shared_kk):
+        assert client("inspect", "-f", "{{.Id}}", "registry.example:5000/team/tool:1").stdout == identity
+        assert "o such object: team/nothing" in client("inspect", "team/nothing", check=False).stderr
+        assert "o such container: team/nothing" in client("logs", "team/nothing", check=False).stderr
+        assert "o such container: team/nothing" in client("stop", "team/nothing", check=False).stderr
+        assert "team/nothing" in client("volume", "rm", "team/nothing", check=False).stderr
+    shared_kk.docker("rmi", "registry.example:5000/team/tool:1")

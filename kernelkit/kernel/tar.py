@@ -86,6 +86,13 @@ class Stream:
             for _ in self.parts(count):
                 pass
 
+    def skip_padding(self, count: int) -> None:
+        """The same, or all that is left: some writers end their last entry where its content ends."""
+        while count > 0 and not self.is_at_end():
+            part = min(count, len(self._piece) - self._at)
+            self._at += part
+            count -= part
+
     def is_at_end(self) -> bool:
         """Whether nothing more will come."""
         return self._at >= len(self._piece) and not self._next()
@@ -165,7 +172,7 @@ def read(stream: Stream) -> Iterator[Entry]:
             raise BadArchive(f"'{shown(entry.name)}' has a map of holes that does not fit its size")
         yield entry
         if padding:
-            stream.skip(padding)
+            stream.skip_padding(padding)
         pax, sparse = {}, []
         long_name = long_link = b""
 

@@ -151,6 +151,15 @@ def test_a_header_that_wants_all_memory_is_refused() -> None:
             entries(header + bytes(1024))
 
 
+def test_the_last_content_may_end_where_the_archive_does() -> None:
+    """As `umoci insert` writes its layers: without padding, and without the blocks of zeros at the end."""
+    whole = archive((member("a"), b"one"), (member("b"), b"two"))
+    end = whole.index(b"two") + 3
+    assert [entry.name for entry, _ in entries(whole[:end])] == [b"a", b"b"]
+    with pytest.raises(BadArchive, match="in the middle of an entry"):
+        entries(whole[: end - 1])
+
+
 def test_an_empty_archive_has_no_members() -> None:
     assert entries(b"") == entries(bytes(1024)) == []
 

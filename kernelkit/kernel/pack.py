@@ -53,7 +53,7 @@ def pack(
     so is what is empty at the paths in `made`.  Sockets are left out, as tar(1) does.  Raises OSError.
     """
     with view.opened(directories) as roots, view.opened(below) as under:
-        packer = _Packer(layer, made)
+        packer = _Packer(layer, made, is_view=not layer)
         status = os.fstat(roots[0])
         is_plain = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o755, 0, 0)
         if prefix or not (_is_same_directory(roots[0], under[0]) if under else is_plain):
@@ -98,6 +98,7 @@ class _Level:
 class _Packer:
     is_layer: bool = False
     made: Made = frozenset()
+    is_view: bool = False  # of sheets, in which a whiteout of what is nowhere shows as little as any other
     hollow: frozenset[int] = frozenset()
     size: int = 0  # bytes of files so far
     _seen: dict[tuple[int, int], bytes] = field(default_factory=dict)  # hard-linked file -> its first name
@@ -124,7 +125,7 @@ class _Packer:
                     continue
                 if stat.S_ISDIR(status.st_mode):
                     self._enter(level, name, part, status)
-                elif self.made and level.path + name in self.made and not status.st_size:
+                elif self._is_hidden(level.path + name, status):
                     continue
                 else:
                     yield from self.one(name, level.path + name, status, fd)
@@ -186,6 +187,11 @@ class _Packer:
             self._holding = True
         else:
             self.directory(parts[0], full, status)
+
+    def _is_hidden(self, full: bytes, status: os.stat_result) -> bool:
+        if self.is_view and view.is_whiteout(status):
+            return True
+        return bool(self.made) and full in self.made and not status.st_size
 
     def _leave(self) -> None:
         level = self._levels.pop()

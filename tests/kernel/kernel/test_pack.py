@@ -182,6 +182,19 @@ def test_the_view_of_several_directories_is_what_overlay_shows(tree: Path, tmp_p
     assert [seconds(line) for line in mounted.splitlines()] == [seconds(line) for line in packed.splitlines()]
 
 
+def test_a_whiteout_of_what_is_nowhere_does_not_show(tmp_path: Path) -> None:
+    """overlayfs lists such a name and knows nothing of it; an image's layer may well have one."""
+    for name in ("top", "bottom"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bottom/d").mkdir()
+    os.mknod(tmp_path / "bottom/d/none", stat.S_IFCHR, 0)
+    (tmp_path / "bottom/d/some").touch()
+    for sheets in (["top", "bottom"], ["bottom"]):
+        data = b"".join(pack(*(str(tmp_path / sheet) for sheet in sheets)))
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            assert archive.getnames() == ["d", "d/some"]
+
+
 def seconds(line: bytes) -> bytes:
     """A line of find's without parts of seconds, and without directories' times."""
     return re.sub(rb"(\d{9,})\.\d+", rb"\1", line)

@@ -124,8 +124,15 @@ def number(stages: Iterable[Stage], first: int = 1) -> list[Step]:
 def explain(error: BaseException) -> str:
     """The kernel's answer in words, with the path it was about."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        name = error.filename
+        return f"{error.strerror}: {os.fsdecode(name) if isinstance(name, bytes) else name}" if name else error.strerror
     return str(error) or type(error).__name__
+
+
+def explain_within(error: BaseException) -> str:
+    """The same as it goes on within a sentence; a path keeps its capitals."""
+    words = explain(error)
+    return words[:1].lower() + words[1:]
 
 
 class Trace:

@@ -19,7 +19,7 @@ from kernelkit.image.inflate import inflate
 from kernelkit.kernel.cp import UnpackInto
 from kernelkit.kernel.pack import pack_open
 from kernelkit.kernel.tar import BadArchive
-from kernelkit.trace import Trace, explain
+from kernelkit.trace import Trace, explain_within
 
 Json = dict[str, Any]
 
@@ -89,7 +89,7 @@ def put(
         except BadArchive as error:
             raise InvalidRequest(str(error)) from None
         except OSError as error:
-            raise KernelkitError(f"cannot copy to {container.name}:{path}: {explain(error).lower()}") from None
+            raise KernelkitError(f"cannot copy to {container.name}:{path}: {explain_within(error)}") from None
         finally:
             engine.records.add(container.id, trace.steps, engine.folder(container.id))
     engine.events.container(container, "extract-to-dir", path=path)
@@ -179,7 +179,7 @@ def _directory(place: Place, container: Container, path: str) -> int:
 def _missing(error: OSError, container: Container, path: str) -> KernelkitError:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return NotFound(f"Could not find the file {path} in container {container.name or container.id}")
-    return KernelkitError(f"cannot open {path} in container {container.name or container.id}: {explain(error).lower()}")
+    return KernelkitError(f"cannot open {path} in container {container.name or container.id}: {explain_within(error)}")
 
 
 def _check_writable(container: Container, target: int, real: str) -> None:

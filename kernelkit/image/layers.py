@@ -27,7 +27,7 @@ from kernelkit.image.manifest import Descriptor
 from kernelkit.image.snapshot import EMPTY, Packed, PackLayer
 from kernelkit.kernel.rm import remove_tree
 from kernelkit.kernel.sync import Rename, SyncFileSystem
-from kernelkit.trace import Operation, Trace, explain
+from kernelkit.trace import Operation, Trace, explain, explain_within
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class Layers:
         try:
             self._make_ready(layer, lambda operation: Trace().perform("create", operation))
         except OSError as error:
-            raise KernelkitError(f"cannot unpack layer '{diff_id}': {explain(error).lower()}") from None
+            raise KernelkitError(f"cannot unpack layer '{diff_id}': {explain_within(error)}") from None
 
     def unpack(
         self,

@@ -12,7 +12,7 @@ import os
 import stat
 from dataclasses import dataclass, field
 
-from kernelkit.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from kernelkit.kernel.paths import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, is_mount_point, openat2
 from kernelkit.kernel.rm import remove_tree
 from kernelkit.kernel.tar import (
     BLOCK_DEVICE,
@@ -268,6 +268,9 @@ class Tree:
             place = "/" + os.fsdecode(self.base).strip("/")
             path = f"{place.rstrip('/')}/{shown(entry.name).rstrip('/')}"
             raise BadArchive(f'cannot overwrite {kinds[0]} "{path}" with {kinds[1]} "{place}"')
+        if is_mount_point(name, directory):
+            # From another mount namespace unlink(2) and rmdir(2) would take the mount away with its place.
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), f"/{self._path(entry.name.strip(b'/'))}")
         if is_directory:
             remove_tree(name, directory)
             self._stale = True  # among the open directories may be one that has just gone

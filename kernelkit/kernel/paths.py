@@ -46,6 +46,15 @@ def open_in_root(root: str, path: str, flags: int) -> int:
         return openat2(directory, path.lstrip("/") or ".", flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
 
+def is_mount_point(name: str | bytes, directory: int) -> bool:
+    """Whether something is mounted on that name in an open directory: proc(5), /proc/PID/fdinfo, mnt_id."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return _mount(fd) != _mount(directory)
+    finally:
+        os.close(fd)
+
+
 def make_in_root(root: str, path: str, *, directory: bool, links: bool = True) -> None:
     """Make sure that `path` is there under `root`, as a directory or as a file, with its parents.
 
@@ -70,6 +79,11 @@ def make_in_root(root: str, path: str, *, directory: bool, links: bool = True) -
                 here = beyond
         finally:
             os.close(here)
+
+
+def _mount(descriptor: int) -> str:
+    with open(f"/proc/thread-self/fdinfo/{descriptor}") as about:
+        return next(line for line in about if line.startswith("mnt_id:"))
 
 
 def _deepest(base: int, parts: list[str], resolve: int) -> tuple[int, int]:

@@ -288,3 +288,25 @@ def test_zeros_become_a_hole(tmp_path: Path) -> None:
     assert (tmp_path / "only").read_bytes() == bytes(2 << 20)
     assert (tmp_path / "holes").stat().st_blocks * 512 < 1 << 20
     assert (tmp_path / "only").stat().st_blocks * 512 < 1 << 16
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.SYMTYPE])
+def test_what_something_is_mounted_on_is_not_replaced(tmp_path: Path, kind: bytes) -> None:
+    """From another mount namespace the kernel would let the place go, and the mount with it: unlink(2), EBUSY."""
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "hosts").write_text("old")
+    (tmp_path / "over").write_text("mounted")
+    script = f"mount --bind {tmp_path}/over {inside}/hosts && echo ready && cat && cat {inside}/hosts"
+    command = ["unshare", "-m", "sh", "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "ready\n"
+        root = os.open(f"/proc/{other.pid}/root{inside}", os.O_PATH | os.O_DIRECTORY)
+        try:
+            with pytest.raises(OSError, match="busy"):
+                untar(Stream([archive(("hosts", kind, {"linkname": "new"}))]), f"/proc/self/fd/{root}")
+        finally:
+            os.close(root)
+        assert other.communicate("")[0] == "mounted"
+    assert (inside / "hosts").read_text() == "old"

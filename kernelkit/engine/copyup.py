@@ -14,8 +14,6 @@ from kernelkit.image.catalogue import Image
 from kernelkit.kernel.fill import FillDirectory
 from kernelkit.trace import Trace
 
-OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
-
 
 def fill(engine: Engine, container: Container, image: Image) -> None:
     """Fill those of the container's volumes that are empty, but for those that were asked to stay so."""
@@ -39,8 +37,8 @@ def _fill(engine: Engine, container: Container, image: Image, trace: Trace) -> N
             continue  # somebody has filled the volume already, or there would be no such part of it
         if not os.path.isdir(mount["Source"]) or any(os.scandir(mount["Source"])):
             continue
-        sheets = [Path(sheet) for sheet in initlayer.sheets(engine, image)]
-        sources = shown(list(reversed(sheets)), place)
+        sheets = [Path(sheet) for sheet in reversed(initlayer.sheets(engine, image))]
+        sources = shown(sheets, peek.resolve(sheets, place))
         if sources:
             trace.perform("create", FillDirectory(tuple(sources), mount["Source"]))
 
@@ -60,18 +58,8 @@ def shown(layers: Sequence[Path], place: str) -> list[str]:
                 break
             if not stat.S_ISDIR(status.st_mode):
                 return found  # a file or a link: below it nothing shows
-            if _is_opaque(here):
+            if peek.is_opaque(here):
                 return [*found, f"{layer}{place}"] if os.path.isdir(f"{layer}{place}") else found
         else:
             found.append(f"{layer}{place}")
     return found
-
-
-def _is_opaque(path: Path) -> bool:
-    for name in OPAQUE:
-        try:
-            if os.getxattr(path, name, follow_symlinks=False) == b"y":
-                return True
-        except OSError:
-            continue
-    return False

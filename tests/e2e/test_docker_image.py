@@ -130,6 +130,15 @@ def test_a_new_volume_begins_with_what_the_image_has_there(kk: Kernelkit) -> Non
     assert set(copied.split()) == set(inside.split())
 
 
+def test_a_new_volume_at_a_link_begins_with_what_the_link_leads_to(kk: Kernelkit) -> None:
+    kk.docker("run", "--name", "linked", "busybox", "sh", "-c", "mkdir /data; echo 1 > /data/f; ln -s data /link")
+    kk.docker("commit", "linked", "linked:1")
+    kk.docker("rm", "linked")
+    assert kk.docker("run", "--rm", "-v", "of-link:/link", "linked:1", "sh", "-c", "ls /link /data").stdout == (
+        "/data:\nf\n\n/link:\nf\n"
+    )
+
+
 def test_disk_use(kk: Kernelkit) -> None:
     kk.docker(
         "run", "--name", "d1", "-v", "data:/d", "busybox", "dd", "if=/dev/zero", "of=/d/x", "bs=1000", "count=500"

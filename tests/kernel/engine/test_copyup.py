@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kernelkit.engine import peek
 from kernelkit.engine.copyup import shown
 
 
@@ -49,3 +50,30 @@ def test_a_file_or_a_link_in_the_way_hides_what_is_below(layers: list[Path]) -> 
     (layers[1] / "data").symlink_to("/etc")
 
     assert names(shown(layers, "/data")) == ["top"]
+
+
+def test_a_link_is_followed_through_all_layers(layers: list[Path]) -> None:
+    (layers[0] / "run").symlink_to("/var/run")
+    (layers[1] / "var").mkdir()
+    (layers[1] / "var/run").symlink_to("../data/./here")
+    (layers[2] / "data/here").mkdir()
+    assert peek.resolve(layers, "/run/new/file") == "/data/here/new/file"
+    assert peek.resolve(layers, "/nosuch/./../run") == "/data/here"
+    (layers[1] / "loop").symlink_to("loop")
+    assert peek.resolve(layers, "/loop/x").startswith("/loop")
+
+
+def test_a_link_that_an_upper_layer_hides_is_not_followed(layers: list[Path]) -> None:
+    (layers[2] / "data/link").symlink_to("/elsewhere")
+    assert peek.resolve(layers, "/data/link") == "/elsewhere"
+    os.setxattr(layers[1] / "data", "trusted.overlay.opaque", b"y")
+    assert peek.resolve(layers, "/data/link") == "/data/link"
+
+
+def test_a_file_in_a_directory_that_an_upper_layer_made_anew_is_gone(layers: list[Path]) -> None:
+    (layers[2] / "data/passwd").write_text("root")
+    assert peek.read(layers, "/data/passwd") == "root"
+    assert peek.status(layers, "/data/passwd")
+    os.setxattr(layers[1] / "data", "trusted.overlay.opaque", b"y")
+    assert peek.read(layers, "/data/passwd") == ""
+    assert peek.status(layers, "/data/passwd") is None

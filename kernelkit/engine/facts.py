@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -18,6 +19,7 @@ from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.errors import Conflict, InvalidRequest
 
+TMPFS_MODE = 0o1777  # unless it is told otherwise: tmpfs(5)
 ETC = ("resolv.conf", "hostname", "hosts")
 # HostConfig key -> the OCI specification's word for the namespace.
 MODES = {"NetworkMode": "network", "IpcMode": "ipc", "PidMode": "pid", "UTSMode": "uts", "CgroupnsMode": "cgroup"}
@@ -33,7 +35,7 @@ def gather(engine: Engine, container: Container) -> Facts:
         program(engine, container),
         hostname=hostname(engine, container, shared),
         etc=_etc(engine, container, joined),
-        mounts=[*binds.mounts(engine, container), *_tmpfs(host), *devices.mounts(nodes)],
+        mounts=[*binds.mounts(engine, container), *_tmpfs(engine, container), *devices.mounts(nodes)],
         devices=[
             *(devices.everything() if host.get("Privileged") else ()),
             *(n for n in nodes if devices.in_dev(n["path"])),
@@ -151,8 +153,10 @@ def _etc(engine: Engine, container: Container, joined: Mapping[str, int]) -> dic
     return {f"/etc/{name}": f"{folder}/{name}" for name in ETC}
 
 
-def _tmpfs(host: Mapping[str, Any]) -> list[dict[str, Any]]:
-    mounts = []
+def _tmpfs(engine: Engine, container: Container) -> list[dict[str, Any]]:
+    """The OCI mounts of its temporary file systems; a directory that one is mounted on keeps its mode."""
+    host = container.host_config
+    mounts: list[dict[str, Any]] = []
     for target, text in (host.get("Tmpfs") or {}).items():
         options = ["noexec", "nosuid", "nodev", *(text.split(",") if text else [])]
         mounts.append({"destination": os.path.normpath(target), "type": "tmpfs", "source": "tmpfs", "options": options})
@@ -165,4 +169,14 @@ def _tmpfs(host: Mapping[str, Any]) -> list[dict[str, Any]]:
             options += ["ro"] if wish.get("ReadOnly") else []
             target = os.path.normpath(wish["Target"])
             mounts.append({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options})
+    if mounts:
+        layers = (engine.folder(container.id) / "upper", *reversed(engine.store.find(container.image_id).layers))
+        for mount in mounts:
+            there = peek.status(layers, mount["destination"])
+            if there and stat.S_IMODE(there.st_mode) != TMPFS_MODE and not any(map(_is_mode, mount["options"])):
+                mount["options"].append(f"mode={stat.S_IMODE(there.st_mode):o}")
     return mounts
+
+
+def _is_mode(option: str) -> bool:
+    return option.startswith("mode=")

@@ -73,6 +73,8 @@ def seen(name: str, options: str, command: str, said: str) -> Any:
              "/new\ntouch: /x: Read-only file system\n"),
         seen("tmpfs", "--tmpfs /t:size=1m,mode=700", "stat -f -c %T /t; stat -c %a /t; df /t | awk 'END{print $2}'",
              "tmpfs\n700\n1024\n"),
+        seen("tmpfs-keeps-mode", "--tmpfs /root --tmpfs /tmp --tmpfs /new", "stat -c %a /root /tmp /new",
+             "700\n1777\n1777\n"),
         seen("mount-tmpfs", "--mount type=tmpfs,dst=/t/,tmpfs-size=1m", "df /t | awk 'END{print $2}'", "1024\n"),
         seen("network-none", "--network none", "ls /proc/sys/net/ipv4/conf", "all\ndefault\nlo\n"),
         seen("network-bridge", "--network bridge", "ip -o -4 a show eth0 | awk '{print $2, $6}'",

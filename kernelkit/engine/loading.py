@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,9 @@ def load(engine: Engine, folder: Path, tell: Tell, platform: Platform | None = N
         there = ", ".join(sorted({str(each.platform) for each in everything}))
         raise InvalidRequest(f"the archive holds no image for the platform {platform}: it has {there}")
     trace = Trace(engine.records.tell)
+    in_archive = {of(each.config): each for each in packed}
     for each in packed:
-        image = _keep(engine, folder, each, tell, trace)
+        image = _keep(engine, folder, each, _parent(each, in_archive), tell, trace)
         engine.records.pulled(image.id, trace.steps)
         images.tell(engine, image, "load")
         for text in each.names:
@@ -78,7 +79,15 @@ def load(engine: Engine, folder: Path, tell: Tell, platform: Platform | None = N
 # inside -----------------------------------------------------------------------------------------------------------
 
 
-def _keep(engine: Engine, folder: Path, packed: Packed, tell: Tell, trace: Trace) -> Image:
+def _parent(packed: Packed, in_archive: Mapping[str, Packed]) -> str:
+    """The id of the image of the same archive that this one was made from, if it can be; else nothing."""
+    parent = in_archive.get(packed.parent)
+    if parent is None or packed.diff_ids[: len(parent.diff_ids)] != parent.diff_ids:
+        return ""
+    return packed.parent if packed.history[:-1] == parent.history and packed.history else ""
+
+
+def _keep(engine: Engine, folder: Path, packed: Packed, parent: str, tell: Tell, trace: Trace) -> Image:
     store = engine.store
     diff_ids = packed.diff_ids
     if len(diff_ids) != len(packed.layers):
@@ -94,10 +103,13 @@ def _keep(engine: Engine, folder: Path, packed: Packed, tell: Tell, trace: Trace
     _say_renamed(engine, names, of(packed.config), tell)
     tagged = now() if names else ""
     if not is_unchanged:
-        return store.add_config(packed.config, diff_ids, names=names, tagged=tagged)
+        return store.add_config(packed.config, diff_ids, names=names, parent=parent, tagged=tagged)
     store.add_blob(packed.config, manifests.CONFIG)
     return store.add(
-        store.add_blob(packed.manifest, packed.media_type or manifests.MANIFEST), names=names, tagged=tagged
+        store.add_blob(packed.manifest, packed.media_type or manifests.MANIFEST),
+        names=names,
+        parent=parent,
+        tagged=tagged,
     )
 
 

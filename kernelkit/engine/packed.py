@@ -26,18 +26,27 @@ LARGEST_TEXT = 4 << 20  # bytes of a manifest, index or config
 
 @dataclass(frozen=True)
 class Packed:
-    """An image in an archive: its config and manifest as they are there, and the files of its layers, bottom to top."""
+    """An image in an archive: its config and manifest as they are there, and the files of its layers, bottom to top.
+
+    `parent` is the id of the image that it was made from, when the archive says so.
+    """
 
     config: bytes
     layers: tuple[str, ...]
     names: tuple[str, ...] = ()
     manifest: bytes = b""
     media_type: str = ""
+    parent: str = ""
 
     @property
     def platform(self) -> Platform:
         """What it is made for."""
         return Platform.of(manifests.read(self.config))
+
+    @property
+    def history(self) -> list[Json]:
+        """The steps of its making."""
+        return list(manifests.read(self.config).get("history") or ())
 
     @property
     def diff_ids(self) -> list[str]:
@@ -115,10 +124,11 @@ def _of_table(folder: Path, entry: Any, known: dict[str, Packed]) -> Packed:
         raise InvalidRequest("the archive's manifest.json is malformed") from None
     if config is None:
         raise InvalidRequest(f"the archive lacks the config '{entry['Config']}'")
+    parent = str(entry.get("Parent") or "")
     same = known.get(of(config))
     if same and len(same.layers) == len(layers):
-        return Packed(config, same.layers, names, same.manifest, same.media_type)
-    return Packed(config, layers, names)
+        return Packed(config, same.layers, names, same.manifest, same.media_type, parent)
+    return Packed(config, layers, names, parent=parent)
 
 
 def _name(notes: Json) -> str:

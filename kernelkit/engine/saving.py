@@ -3,7 +3,7 @@
 The archive is an OCI image layout (OCI Image Specification, "Image Layout") and has Docker's own `manifest.json` as
 well, so every tool can read it.  Blobs are in it as they are stored; nothing is packed again.
 
-    blobs/sha256/…   layers, configs, manifests      oci-layout   index.json      manifest.json
+    blobs/sha256/…   layers, configs, manifests      oci-layout   index.json      manifest.json   repositories
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def _archive(engine: Engine, wanted: list[_Wanted]) -> Iterator[bytes]:
     yield header(b"blobs/", DIRECTORY, mode=0o755) + header(b"blobs/sha256/", DIRECTORY, mode=0o755)
     index: list[Json] = []
     table: list[Json] = []
+    repositories: dict[str, dict[str, str]] = {}
     written: set[str] = set()
+    saved = {each.image.id for each in wanted}
     for each in wanted:
         described = each.image.manifest
         if described is None:
@@ -96,12 +98,18 @@ def _archive(engine: Engine, wanted: list[_Wanted]) -> Iterator[bytes]:
                 "Config": _path(body.config.digest),
                 "RepoTags": [name.familiar() for name in each.names] or None,
                 "Layers": [_path(layer.digest) for layer in body.layers],
+                **({"Parent": each.image.parent} if each.image.parent in saved else {}),
             }
         )
+        for name in each.names if body.layers else ():
+            topmost = body.layers[-1].digest.partition(":")[2]
+            repositories.setdefault(name.familiar_repository, {})[name.tag] = topmost
     top = {"schemaVersion": 2, "mediaType": manifests.INDEX, "manifests": index}
     yield _file(b"index.json", json.dumps(top, separators=(",", ":")).encode())
     yield _file(b"manifest.json", json.dumps(table, separators=(",", ":")).encode())
     yield _file(b"oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+    if repositories:
+        yield _file(b"repositories", json.dumps(repositories, separators=(",", ":")).encode())
     yield END
 
 

@@ -253,6 +253,17 @@ def test_what_cannot_be_copied_is_said(kk_: Kernelkit, tmp_path: Path) -> None:
     missing = kk_.docker("cp", "shut:/nope", str(tmp_path), check=False)
     assert missing.returncode == 1
     assert "nope" in missing.stderr
+    (tmp_path / "own").write_text("own")
+    kk_.docker("run", "-d", "--name", "held", "-v", f"{tmp_path}/own:/own", "busybox", *FOREVER)
+    (tmp_path / "own").rename(tmp_path / "Own")
+    for place in ("/etc/hosts", "/own"):
+        busy = kk_.docker("cp", str(tmp_path / "f"), f"held:{place}", check=False)
+        assert f"device or resource busy: {place}" in busy.stderr
+    assert kk_.docker("exec", "held", "cat", "/own").stdout == "own"
+    assert "localhost" in kk_.docker("exec", "held", "cat", "/etc/hosts").stdout
+    assert kk_.docker("diff", "held").stdout == "A /own\n"
+    unmade = kk_.docker("cp", str(tmp_path / "Own"), "held:/proc", check=False)
+    assert unmade.stderr.endswith("no such file or directory: Own\n")
     kk_.docker("create", "--name", "open", "busybox")
     over = kk_.docker("cp", str(tmp_path / "tmp"), "open:/etc/passwd", check=False)
     assert over.returncode == 1
@@ -301,6 +312,29 @@ def test_saved_images_are_loaded_again(kk_: Kernelkit, tmp_path: Path) -> None:
     ]
     assert kk_.docker("run", "--rm", "saved:1", "cat", "/one").stdout == "1\n"
     assert kk_.docker("run", "--rm", "saved:1", "ls", "/etc/passwd", check=False).returncode == 1
+
+
+def test_a_saved_chain_of_images_is_the_same_chain_when_it_is_loaded(kk_: Kernelkit, tmp_path: Path) -> None:
+    """Only images that were saved together are each other's parents again, as Docker has it."""
+    before = ["busybox", "link:1", "link:2"]
+    for number in (1, 2):
+        kk_.docker("run", "--name", f"link{number}", before[number - 1], "touch", f"/{number}")
+        kk_.docker("commit", f"link{number}", f"link:{number}")
+    kk_.docker("rm", "link1", "link2")
+    history = kk_.docker("history", "-q", "link:2").stdout
+    kk_.docker("save", "-o", str(tmp_path / "both.tar"), "link:2", "link:1")
+    with tarfile.open(tmp_path / "both.tar") as archive:
+        file = archive.extractfile("repositories")
+        assert file
+        assert list(json.load(file)["link"]) == ["2", "1"]
+    kk_.docker("save", "-o", str(tmp_path / "alone.tar"), "link:2")
+    kk_.docker("rmi", "link:2", "link:1")
+    kk_.docker("load", "-i", str(tmp_path / "alone.tar"))
+    assert kk_.docker("history", "-q", "link:2").stdout.split()[1:] == ["<missing>"] * 3
+    kk_.docker("rmi", "link:2")
+    kk_.docker("load", "-i", str(tmp_path / "both.tar"))
+    assert kk_.docker("history", "-q", "link:2").stdout.split()[:2] == history.split()[:2]
+    assert kk_.docker("rmi", "link:1").stdout == "Untagged: link:1\n"
 
 
 def skopeo(*arguments: str) -> Any:

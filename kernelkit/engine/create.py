@@ -44,9 +44,9 @@ def create(
     Returns warnings as well, about what was left away. InvalidRequest for what cannot be asked, NotFound without the
     image, Conflict when the name is taken, KernelkitError for what Docker's driver of storage cannot do.
     """
+    image = _image(engine, body.get("Image") or "", platform)
     if name:
         name = names.check(name)
-    image = _image(engine, body.get("Image") or "", platform)
     config = settings.config(body, image.config.get("config") or {})
     asked = settings.host_config(_object(body, "HostConfig"))
     host, warnings = discard.discard(asked, engine.layout, engine.host.cgroups)

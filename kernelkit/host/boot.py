@@ -158,9 +158,12 @@ def _keep(host: Practice, engine: Sequence[str]) -> None:
         gc.collect()
         gc.freeze()
         gc.disable()
+        leaving, staying = os.pipe()
         pid = host.fork()
         if pid == 0:
-            _be_init(host, engine)
+            os.close(leaving)
+            _be_init(host, engine, staying)
+        os.close(staying)
         (home.run / "init.pid").write_text(str(pid))
         try:
             host.connect(pid)
@@ -169,7 +172,10 @@ def _keep(host: Practice, engine: Sequence[str]) -> None:
             os.waitpid(pid, 0)
             raise
         os.close(READY)  # from here on it is init's to say how it goes
-        os.waitpid(pid, 0)
+        os.read(leaving, 1)  # nothing ever comes: init's end is closed when it leaves, and only then
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            host.thaw()
+            time.sleep(0.005)
     finally:
         if _is_still(home.run / "host.lock", lock):
             _remove(_sockets(home.run))
@@ -203,10 +209,10 @@ def _is_still(path: Path, before: os.stat_result) -> bool:
         return False
 
 
-def _be_init(host: Practice, engine: Sequence[str]) -> None:
+def _be_init(host: Practice, engine: Sequence[str], staying: int) -> None:
     try:
         host.furnish()
-        Init(engine, end_all=host.mode == "real").run()
+        Init(engine, end_all=host.mode == "real", staying=staying).run()
     except BaseException as error:
         _say(_words(error))
         traceback.print_exc()

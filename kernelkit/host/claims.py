@@ -30,7 +30,7 @@ from kernelkit.container import nat
 from kernelkit.container.cgroup import LEAF
 from kernelkit.kernel import ip_show, nft_show
 from kernelkit.kernel.cgroup import RemoveCgroup, RemoveEmptyCgroup
-from kernelkit.kernel.cgroup_procs import KillCgroup
+from kernelkit.kernel.cgroup_procs import KillCgroup, ThawAll
 from kernelkit.kernel.files import WriteFile
 from kernelkit.kernel.ip import DeleteLink
 from kernelkit.kernel.mount import Unmount
@@ -95,7 +95,8 @@ class Claim:
 
     def removal(self) -> list[Operation]:
         """The plan that takes all of it back, when the host's first process is gone."""
-        plan: list[Operation] = []
+        # Who is frozen does not even die.
+        plan: list[Operation] = [ThawAll(place) for place in self.cgroups if os.path.exists(f"{place}/freezer.state")]
         if not self.link:  # then no kernel has ended who was in there, nor taken its mounts and links
             plan += [KillCgroup(directory) for directory in self.cgroups[:1]]
             plan += [Unmount(volume, lazy=True) for volume in mounted_below(f"{self.home}/volumes")]

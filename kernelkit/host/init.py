@@ -33,11 +33,15 @@ GIVE_UP = 3  # so many such in a row, and there will be no other
 
 
 class Init:
-    """The loop of process 1; `end_all` has it end the processes that are left, where no kernel does that for it."""
+    """The loop of process 1; `end_all` has it end the processes that are left, where no kernel does that for it.
 
-    def __init__(self, engine: Sequence[str], *, end_all: bool = False) -> None:
+    `staying` is a descriptor that nobody else has: it is closed when this process leaves, however that comes.
+    """
+
+    def __init__(self, engine: Sequence[str], *, end_all: bool = False, staying: int = -1) -> None:
         self._program = list(engine)
         self._end_all = end_all
+        self._staying = staying
         self._engine = 0
         self._channel: Channel | None = None
         self._wish: tuple[Prepare, list[int]] | None = None  # a shim to be prepared
@@ -69,6 +73,7 @@ class Init:
                     self._answer()
             if self._wish and time.monotonic() >= self._due:
                 self._prepare()
+        self._close_staying()
         if self._end_all:
             _end_descendants()
 
@@ -89,8 +94,13 @@ class Init:
         """Undo what only process 1 needs; end with it where no kernel sees to that."""
         signal.set_wakeup_fd(-1)
         let_go(signal.SIGCHLD, signal.SIGTERM)
+        self._close_staying()
         if self._end_all:
             Trace().perform("boot", EndWithParent(), actor="init")
+
+    def _close_staying(self) -> None:
+        if self._staying >= 0:
+            os.close(self._staying)
 
     def _become_engine(self, channel: Channel) -> None:
         os.dup2(channel.fileno(), ENGINE, inheritable=True)

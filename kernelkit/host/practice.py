@@ -24,7 +24,7 @@ from kernelkit.host import claims
 from kernelkit.host.claims import Claim, Held
 from kernelkit.host.uplink import Cable, choose
 from kernelkit.kernel.cgroup import InheritCpuset, JoinCgroup, MakeCgroup
-from kernelkit.kernel.cgroup_procs import KillCgroup
+from kernelkit.kernel.cgroup_procs import KillCgroup, ThawAll
 from kernelkit.kernel.files import MakeDirectory, WriteFile
 from kernelkit.kernel.hierarchies import Hierarchy, Layout, read_layout
 from kernelkit.kernel.hostname import SetHostname
@@ -179,6 +179,12 @@ class Practice:
             self._perform(cgroup.prepare(read_layout(), CONTAINERS))
             self._perform(_start(self.facts.cable))
         save(self._trace.steps, self.home.run / "boot.jsonl")
+
+    def thaw(self) -> None:
+        """From outside, while it ends: the frozen do not even die, and its first process waits for them."""
+        freezer = self._layout.of("freezer")
+        if freezer and freezer.version == 1:
+            self._trace.perform("down", ThawAll(freezer.directory(self._base)), actor="keeper")
 
     def take_back(self) -> None:
         """From outside, when the first process is gone: what the kernel does not throw away by itself.

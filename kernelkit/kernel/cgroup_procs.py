@@ -89,6 +89,27 @@ class Thaw:
 
 
 @dataclass(frozen=True)
+class ThawAll:
+    """Let whoever is frozen in a cgroup of version 1, or in one below it, go on: until then they do not even die."""
+
+    path: str
+
+    def perform(self) -> None:
+        """From the top down, for who is below a frozen one stays frozen; what is removed meanwhile needs no thawing."""
+        for directory, _, files in os.walk(self.path):
+            if "freezer.state" in files:
+                try:
+                    write(*_switch(directory, 1, frozen=False))
+                except OSError as error:
+                    if error.errno not in (errno.ENOENT, errno.ENODEV):
+                        raise
+
+    def shell(self) -> str:
+        """As find says it."""
+        return f"find {join([self.path])} -name freezer.state -exec sh -c 'echo THAWED > \"$1\"' - {{}} \\;"
+
+
+@dataclass(frozen=True)
 class KillCgroup:
     """End all processes of a cgroup, those of its children too."""
 

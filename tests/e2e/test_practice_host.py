@@ -45,6 +45,24 @@ def test_a_host_whose_first_process_is_killed_leaves_nothing_behind(kk_alone: Ke
     assert "Exited (255)" in kk("ps", "-a").stdout
 
 
+@pytest.mark.parametrize("end", ["down", "kill", "kill both", "real"])
+def test_a_host_with_a_paused_container_leaves_nothing_behind_either(kk_alone: Kernelkit, end: str) -> None:
+    kk, machine = kk_alone, kk_alone.machine
+    assert machine
+    if end == "real":
+        kk.env["KERNELKIT_HOST"] = "real"
+    before = machine.state()
+    kk("run", "-d", "--name", "p1", "busybox", "sleep", "1000")
+    kk("pause", "p1")
+    if end.startswith("kill"):
+        init = str(init_of(kk))
+        keeper = machine.run("ps", "-o", "ppid=", "-p", init).stdout.strip()
+        machine.run("kill", "-KILL", *([keeper, init] if end == "kill both" else [init]))
+    kk("down")
+    wait_until(lambda: machine.state() == before), "something was left behind"
+    assert "Exited (255)" in kk("ps", "-a").stdout
+
+
 def test_a_home_that_is_deleted_while_its_host_is_up_can_be_used_again(kk_alone: Kernelkit) -> None:
     kk, machine = kk_alone, kk_alone.machine
     assert machine

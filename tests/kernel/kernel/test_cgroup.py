@@ -18,7 +18,7 @@ from kernelkit.kernel.cgroup import (
     RemoveEmptyCgroup,
     WriteCgroup,
 )
-from kernelkit.kernel.cgroup_procs import Freeze, KillCgroup, MoveProcesses, Thaw, processes
+from kernelkit.kernel.cgroup_procs import Freeze, KillCgroup, MoveProcesses, Thaw, ThawAll, processes
 from kernelkit.kernel.hierarchies import Hierarchy, read_layout
 from kernelkit.kernel.process import Clone
 from tests.child import in_child
@@ -125,6 +125,26 @@ def test_the_frozen_are_frozen_until_they_are_thawed(place: Path, sleeper: subpr
     assert "frozen 1" in (place / "cgroup.events").read_text()
     Thaw(str(place), 2).perform()
     wait_until(lambda: "frozen 0" in (place / "cgroup.events").read_text())
+
+
+def test_whoever_is_frozen_below_goes_on() -> None:
+    freezer = read_layout().of("freezer")
+    if os.geteuid() or not freezer or freezer.version != 1:
+        pytest.skip("needs root and the freezer of cgroup version 1")
+    place = freezer.directory(f"kernelkit-test-{os.getpid()}-{os.urandom(3).hex()}")
+    inner = f"{place}/inner"
+    MakeCgroup(inner).perform()
+    try:
+        for way in (ThawAll(place).perform, lambda: subprocess.run(["sh", "-ec", ThawAll(place).shell()], check=True)):
+            with subprocess.Popen(["sleep", "60"], preexec_fn=JoinCgroup(inner).perform) as process:
+                Freeze(inner).perform()
+                process.kill()
+                assert process.poll() is None, "who is frozen does not die"
+                way()
+                assert process.wait() == -signal.SIGKILL
+    finally:
+        ThawAll(place).perform()
+        RemoveCgroup(place).perform()
 
 
 def test_all_inside_are_ended_at_once(place: Path, sleeper: subprocess.Popen[bytes]) -> None:

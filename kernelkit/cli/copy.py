@@ -158,6 +158,8 @@ def _in(options: Options, local: str, container: str, path: str) -> int:
     else:
         from kernelkit.cli.pack import pack  # tarfile takes long to import
 
+        if not path:
+            raise Failure("no such directory")
         source, name = _source(local, follow=options.on("follow-link"))
         folder, renamed = place(source, target)
         query["path"] = folder

@@ -76,7 +76,9 @@ def _finder(client: Client, kinds: list[str], options: Options) -> Find:
                 answer = client.request("GET", PLACES[kind].format(name), extra[kind])
                 return answer.read().decode("utf-8", "replace").strip()
             except ApiError as error:
-                if error.status != 404 or len(kinds) == 1:
+                # What cannot be an image's name may well be another thing's.
+                is_no_image = error.status == 404 or "invalid reference format" in error.message
+                if not is_no_image or len(kinds) == 1:
                     raise
         raise Failure(f"Error: No such object: {name}")
 

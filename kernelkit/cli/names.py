@@ -20,7 +20,7 @@ def in_full(repository: str) -> str:
     first, slash, rest = repository.partition("/")
     if not slash:
         return f"{HUB}/library/{repository}"
-    if "." in first or ":" in first or first == "localhost":
+    if _is_registry(first):
         host = HUB if first == "index.docker.io" else first
         return f"{host}/library/{rest}" if host == HUB and "/" not in rest else f"{host}/{rest}"
     return f"{HUB}/{repository}"
@@ -52,7 +52,7 @@ def check(name: str) -> None:
     """
     rest, at, digest = name.partition("@")
     first, slash, _ = rest.partition("/")
-    has_host = slash and ("." in first or ":" in first or first == "localhost" or first != first.lower())
+    has_host = slash and _is_registry(first)
     path = rest[len(first) + 1 :] if has_host else rest
     head = path.partition(":")[0]
     if head.lower() != head:
@@ -69,6 +69,11 @@ def check(name: str) -> None:
         raise ValueError("invalid reference format")
     if len(path) > LONGEST_NAME:
         raise ValueError(f"repository name must not be more than {LONGEST_NAME} characters")
+
+
+def _is_registry(first: str) -> bool:
+    """Whether what stands before the first slash of a name is a registry: no path may have capitals."""
+    return "." in first or ":" in first or first == "localhost" or first != first.lower()
 
 
 def _is_component(text: str) -> bool:

@@ -112,10 +112,12 @@ def _put(archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str, root: str)
     elif entry.islnk():
         os.link(_path(root, entry.linkname), path, follow_symlinks=False)
     elif entry.isfifo():
-        os.mkfifo(path, stat.S_IMODE(entry.mode))
+        os.mkfifo(path)
+        os.chmod(path, stat.S_IMODE(entry.mode))
     elif entry.ischr() or entry.isblk():
         kind = stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
-        os.mknod(path, kind | stat.S_IMODE(entry.mode), os.makedev(entry.devmajor, entry.devminor))
+        os.mknod(path, kind, os.makedev(entry.devmajor, entry.devminor))
+        os.chmod(path, stat.S_IMODE(entry.mode))
     elif entry.isreg():
         _write(archive, entry, path)
 

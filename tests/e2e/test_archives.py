@@ -264,6 +264,7 @@ def test_what_cannot_be_copied_is_said(kk_: Kernelkit, tmp_path: Path) -> None:
     assert kk_.docker("diff", "held").stdout == "A /own\n"
     unmade = kk_.docker("cp", str(tmp_path / "Own"), "held:/proc", check=False)
     assert unmade.stderr.endswith("no such file or directory: Own\n")
+    assert kk_("cp", str(tmp_path / "f"), "held:", check=False).stderr == "no such directory\n"
     kk_.docker("create", "--name", "open", "busybox")
     over = kk_.docker("cp", str(tmp_path / "tmp"), "open:/etc/passwd", check=False)
     assert over.returncode == 1

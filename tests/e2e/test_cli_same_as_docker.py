@@ -98,6 +98,7 @@ cp web:/etc/passwd /nonexistent/folder/x
 tag nosuch x:1
 tag busybox BAD
 rmi nosuch
+inspect Nosuch no_such:x@y
 rmi busybox
 network create bridge
 network create -d nosuch x

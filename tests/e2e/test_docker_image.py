@@ -59,6 +59,13 @@ def test_tags_come_and_go(kk: Kernelkit) -> None:
     assert "invalid reference format" in kk.docker("tag", "busybox", "Mine:", check=False).stderr
 
 
+def test_the_image_is_looked_for_before_the_name_is_judged(kk: Kernelkit) -> None:
+    """Or it would not be pulled when both are wrong, as Docker's client does when it is told that it is missing."""
+    wrong = ("create", "--pull", "never", "--name", "b")
+    assert "No such image: nosuch:latest" in kk.docker(*wrong, "nosuch", check=False).stderr
+    assert "Invalid container name (b)" in kk.docker(*wrong, "busybox", check=False).stderr
+
+
 def test_an_image_in_use_is_kept(kk: Kernelkit) -> None:
     kk.docker("run", "-d", "--name", "uses", "busybox", "sleep", "1000")
     short = kk.docker("ps", "-q").stdout.strip()

@@ -56,6 +56,7 @@ def test_what_is_packed_comes_out_the_same(tmp_path: Path) -> None:
     (source / "sub" / "link").symlink_to("../a")
     os.link(source / "a", source / "hard")
     os.mkfifo(source / "fifo")
+    (source / "fifo").chmod(0o622)
     os.utime(source / "a", ns=(1_500_000_000_250_000_000,) * 2)
     target = tmp_path / "target"
     target.mkdir()
@@ -68,6 +69,7 @@ def test_what_is_packed_comes_out_the_same(tmp_path: Path) -> None:
     assert (out / "empty").read_bytes() == b""
     assert os.readlink(out / "sub" / "link") == "../a"
     assert (out / "fifo").is_fifo()
+    assert (out / "fifo").stat().st_mode & 0o7777 == 0o622
 
 
 def test_the_first_part_of_the_names_can_be_another(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_filters_are_sets_by_key() -> None:
         ("busybox", ("docker.io/library/busybox", "")),
         ("a/b:1", ("docker.io/a/b", "1")),
         ("localhost/a", ("localhost/a", "")),
+        ("HOST/a:1", ("HOST/a", "1")),
         ("localhost:5000/a/b@sha256:x", ("localhost:5000/a/b", "sha256:x")),
         ("index.docker.io/x:1", ("docker.io/library/x", "1")),
     ],

@@ -27,6 +27,9 @@ ACCEPTED = (INDEX, DOCKER_LIST, MANIFEST, DOCKER_MANIFEST)
 UNCOMPRESSED = (LAYER, DOCKER_LAYER)
 _LAYERS = (LAYER, DOCKER_LAYER, "application/vnd.oci.image.layer.nondistributable.v1.tar")
 _MOST_LAYERS = 500  # overlay stacks no more (fs/overlayfs/params.h, OVL_MAX_STACK)
+# What is known by one word alone, in Go's words (go tool dist list).
+_SYSTEMS = ("linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "solaris")
+_PROCESSORS = ("amd64", "arm64", "arm", "386", "ppc64", "ppc64le", "s390x", "riscv64", "loong64", "mips64", "mips64le")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}
 
 
@@ -100,7 +103,9 @@ class Platform:
         if not all(parts) or len(parts) > 3:
             raise InvalidRequest(f'"{text}" is an invalid component of platform', "write OS/ARCHITECTURE[/VARIANT]")
         if len(parts) == 1:
-            parts = [parts[0], here.architecture] if parts[0] == "linux" else ["linux", parts[0]]
+            if parts[0] not in (*_SYSTEMS, *_PROCESSORS, *_ARCHITECTURES):
+                raise InvalidRequest(f'"{text}": unknown operating system or architecture: invalid argument')
+            parts = [parts[0], here.architecture] if parts[0] in _SYSTEMS else ["linux", parts[0]]
         return cls(*parts) if parts else here
 
     @classmethod

@@ -36,6 +36,7 @@ INDEX = {
         ("linux/amd64", "a"),
         ("amd64", "a"),
         ("x86_64", "a"),
+        ("aarch64", "8"),
         ("linux/arm64", "8"),
         ("arm64", "8"),
         ("linux/arm64/v8", "8"),
@@ -56,7 +57,7 @@ def test_a_platform_that_is_not_there_is_named_and_so_are_those_that_are() -> No
     assert "linux/arm64/v8" in missing.value.hint
 
 
-@pytest.mark.parametrize("text", ["/", "linux//v7", "a/b/c/d"])
+@pytest.mark.parametrize("text", ["/", "linux//v7", "a/b/c/d", "foo"])
 def test_a_malformed_platform_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest):
         Platform.parse(text)

@@ -22,7 +22,7 @@ class Cgroups:
         """Where it is in the hierarchy of a controller; of version 2 when that has no hierarchy of its own."""
         return self._paths.get(controller) or self._paths[""]
 
-    def read(self, controller: str, one: str, two: str) -> str:
+    def read(self, controller: str, one: str, two: str, *, check: bool = True) -> str:
         """The file's words: `one` in version 1, `two` in version 2."""
         place = next(
             (
@@ -33,10 +33,10 @@ class Cgroups:
             None,
         )
         if place:
-            return self._cat(f"{place}{self._paths[controller]}/{one}")
+            return self._cat(f"{place}{self._paths[controller]}/{one}", check)
         unified = next(at for (kind, _), at in self._mounts.items() if kind == "cgroup2")
-        return self._cat(f"{unified}{self._paths['']}/{two}")
+        return self._cat(f"{unified}{self._paths['']}/{two}", check)
 
-    def _cat(self, path: str) -> str:
+    def _cat(self, path: str, check: bool = True) -> str:
         # Entered directly, for there are many of these.
-        return self._kk.run(["nsenter", "-t", self._init, "-a", "--", "cat", path]).stdout.strip()
+        return self._kk.run(["nsenter", "-t", self._init, "-a", "--", "cat", path], check).stdout.strip()

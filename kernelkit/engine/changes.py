@@ -130,6 +130,8 @@ class _Walk:
         if view.is_whiteout(now):
             return self._say(DELETED, full)
         differs = _differs(old, now)
+        if not differs and stat.S_ISREG(now.st_mode):  # setcap(8) changes neither size nor time
+            differs = _capabilities(level.upper, name) != _capabilities(level.lower[part], name)
         said = self._say(CHANGED, full) if differs else ()
         if stat.S_ISDIR(now.st_mode):
             if not differs:
@@ -184,6 +186,13 @@ def _differs(old: os.stat_result, now: os.stat_result) -> bool:
     if (old.st_mode, old.st_uid, old.st_gid, old.st_rdev) != (now.st_mode, now.st_uid, now.st_gid, now.st_rdev):
         return True
     return not stat.S_ISDIR(now.st_mode) and (old.st_size, old.st_mtime_ns) != (now.st_size, now.st_mtime_ns)
+
+
+def _capabilities(directory: int, name: str) -> bytes:
+    try:
+        return os.getxattr(f"/proc/self/fd/{directory}/{name}", "security.capability", follow_symlinks=False)
+    except OSError:  # it has none
+        return b""
 
 
 def _has(directory: int, name: bytes) -> bool:

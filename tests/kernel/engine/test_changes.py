@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from kernelkit.engine.changes import compare
 from kernelkit.kernel.rm import remove_tree
+
+# As setcap(8) would, where it is installed: cap_net_raw+ep, which changes nothing else of a file.
+CAPABILITY = "0100000200200000000000000000000000000000"
+SETCAP = (
+    f"{sys.executable} -c 'import os, sys\n"
+    f'for name in sys.argv[1:]: os.setxattr(name, "security.capability", bytes.fromhex("{CAPABILITY}"))\''
+)
 
 
 @pytest.fixture
@@ -55,6 +63,7 @@ def diff(folder: Path, script: str) -> list[str]:
         ("mv a c", ["D /a", "A /c"]),
         ("mkfifo p; mknod null c 1 3", ["A /null", "A /p"]),
         (": >> a", []),
+        (f"{SETCAP} a d/t", ["C /a", "C /d", "C /d/t"]),
         ("touch d/new; rm d/new", []),
         ("mkdir proc sys dev; touch etc/hosts etc/hostname etc/resolv.conf", []),
         ("touch etc/hosts etc/new", ["C /etc", "A /etc/new"]),

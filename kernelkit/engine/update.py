@@ -86,6 +86,8 @@ def _resources(host: Json, before: Json | None = None) -> Json:
 
 def _apply(engine: Engine, container: Container, before: Json, after: Json) -> None:
     changed = {key: value for key, value in after.items() if before.get(key) != value}
+    if "pids" in before and "pids" not in after:
+        changed["pids"] = {"limit": -1}
     trace = Trace()
     try:
         for operation in cgroup.update(changed, engine.layout, engine.cgroup_path(container), before):

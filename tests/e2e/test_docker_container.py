@@ -429,6 +429,9 @@ def test_update_changes_what_the_kernel_enforces(kk: Kernelkit) -> None:
     kk.docker("update", "-m", "128m", "--memory-swap", "128m", "--restart", "on-failure:3", "u1")
     limit = in_host(kk, "sh", "-c", f"cat {place}/memory.limit_in_bytes || cat {place}/memory.max").strip()
     assert limit == str(128 << 20)
+    for asked, set_to in (("7", "7"), ("-1", "max")):
+        kk.docker("update", "--pids-limit", asked, "u1")
+        assert in_host(kk, "cat", f"{cgroup_of(kk, 'u1', 'pids')}/pids.max").strip() == set_to
     found = inspect(kk, "u1")["HostConfig"]
     assert (found["Memory"], found["RestartPolicy"]["Name"]) == (128 << 20, "on-failure")
     assert "Minimum memory limit allowed is 6MB" in kk.docker("update", "-m", "1m", "u1", check=False).stderr

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kernelkit.engine import limits, logopts
+from kernelkit.engine import limits, logopts, signals
 from kernelkit.errors import InvalidRequest, KernelkitError
 
 MILLISECOND = 1_000_000  # in the nanoseconds of a health check
@@ -97,16 +96,9 @@ def _words(config: Mapping[str, Any]) -> None:
     if len(config["Hostname"]) > 64 or not re.fullmatch(r"[a-zA-Z0-9._-]*", config["Hostname"]):
         raise InvalidRequest(f"invalid hostname '{config['Hostname']}'", "64 letters, digits, '.', '-' and '_' at most")
     if config.get("StopSignal"):
-        _signal(config["StopSignal"])
+        signals.number(config["StopSignal"])
     if config.get("MacAddress") and not MAC.fullmatch(config["MacAddress"]):
         raise InvalidRequest(f"{config['MacAddress']} is not a valid mac address")
-
-
-def _signal(word: str) -> None:
-    name = word.upper()
-    numbers = [str(int(s)) for s in signal.Signals]
-    if name not in numbers and name.removeprefix("SIG") not in [s.name.removeprefix("SIG") for s in signal.Signals]:
-        raise InvalidRequest(f"invalid signal: {word}")
 
 
 def _health(check: Mapping[str, Any]) -> None:

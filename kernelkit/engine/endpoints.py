@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +58,7 @@ def hold(engine: Engine, container: Container, facts: Facts) -> Held:
         return Held()
     try:
         endpoints: list[Endpoint] = []
-        for name in container.networks:
+        for name in container.order:
             endpoint = join(engine, container, name, f"eth{len(endpoints)}")
             endpoints += [endpoint] if endpoint else []
         gate = gateway(engine, container)
@@ -94,15 +94,21 @@ def let_out(engine: Engine, container: Container) -> tuple[str, ...]:
     return tuple(address for name, address in named if address and name in open_ones)
 
 
-def release(engine: Engine, container: Container) -> tuple[Publication, ...]:
-    """Give back all addresses and ports; what was published. To be called when the rules are gone, or never were."""
+def release(engine: Engine, container: Container, *, quietly: bool = False) -> tuple[Publication, ...]:
+    """Give back all addresses and ports; what was published. To be called when the rules are gone, or never were.
+
+    With `quietly` the caller tells of it, by `tell_left`.
+    """
     before = published(engine, container)
     engine.resolver.close(container.id)
     ports.release(engine, container)
     engine.state.leases.release(container.id)
+    left = networks(engine, container)
     for name in container.networks:
-        leave(engine, container, name)
+        leave(container, name)
     container.ports = {}
+    if not quietly:
+        tell_left(engine, container, left)
     return before
 
 
@@ -133,7 +139,7 @@ def join(engine: Engine, container: Container, name: str, link: str) -> Endpoint
     return endpoint
 
 
-def leave(engine: Engine, container: Container, name: str) -> None:
+def leave(container: Container, name: str) -> None:
     """Clear what the settings say of a network, its address being given back already."""
     settings = container.networks[name]
     if not settings.get("EndpointID"):
@@ -141,14 +147,24 @@ def leave(engine: Engine, container: Container, name: str) -> None:
     if settings["IPAddress"] and settings["MacAddress"] == mac_of(settings["IPAddress"]):
         settings["MacAddress"] = ""  # one that was asked for stays
     settings |= NOTHING
-    network = next((n for n in engine.state.networks() if n.id == settings["NetworkID"]), None)
-    if network:
+
+
+def networks(engine: Engine, container: Container) -> list[Network]:
+    """Those in which it has an endpoint now."""
+    joined = [s["NetworkID"] for s in container.networks.values() if s.get("EndpointID")]
+    return [network for network in engine.state.networks() if network.id in joined]
+
+
+def tell_left(engine: Engine, container: Container, left: Sequence[Network]) -> None:
+    """Tell whoever follows the events that it is in these networks no more."""
+    for network in left:
         engine.events.publish("network", "disconnect", network.id, _about(container, network))
 
 
 def gateway(engine: Engine, container: Container) -> str:
-    """The network through which the container is reached and gets out: its first one that leads out; or nothing."""
-    for name, settings in container.networks.items():
+    """The network through which the container is reached and gets out: the first one that leads out; or nothing."""
+    for name in container.order:
+        settings = container.networks[name]
         if settings.get("IPAddress") and settings.get("Gateway"):
             return name
     return ""
@@ -189,8 +205,9 @@ def embedded(container: Container) -> bool:
 
 def hosts_name(container: Container) -> str:
     """What its own address is called in its /etc/hosts."""
-    hostname, domain = container.config.get("Hostname") or container.short_id, container.config.get("Domainname")
-    return f"{hostname}.{domain} {hostname}" if domain else hostname
+    return etc.own_names(
+        container.config.get("Hostname") or container.short_id, container.config.get("Domainname") or ""
+    )
 
 
 def names_of(container: Container, name: str) -> list[str]:
@@ -249,8 +266,7 @@ def _take(engine: Engine, container: Container, network: Network, subnet: str, w
             f"invalid config for network {network.name}: invalid endpoint settings:\n"
             f"no configured subnet contains IP address {wanted}"
         )
-    reserved = (network.gateway, network.gateway6, *network.reserved.values())
-    if wanted in reserved or not engine.state.leases.lease(network.id, [wanted], container.id):
+    if wanted in _never(network, subnet) or not engine.state.leases.lease(network.id, [wanted], container.id):
         raise OperationFailed("Address already in use", f"{wanted} in network {network.name}")
     return wanted
 
@@ -259,15 +275,20 @@ def _candidates(network: Network, subnet: str) -> Iterator[str]:
     """The addresses of a network that a container may have, the lowest first."""
     whole = ipaddress.ip_network(subnet)
     part = ipaddress.ip_network(network.ip_range) if network.ip_range and whole.version == 4 else whole
-    never = {str(whole.network_address), network.gateway, network.gateway6, *network.reserved.values()}
-    if whole.version == 4:
-        never.add(str(whole.broadcast_address))
+    never = _never(network, subnet)
     first, size = int(part.network_address), whole.max_prefixlen // 8
     family = socket.AF_INET if whole.version == 4 else socket.AF_INET6
     for number in range(first, first + min(part.num_addresses, 1 << 20)):
         address = socket.inet_ntop(family, number.to_bytes(size))
         if address not in never:
             yield address
+
+
+def _never(network: Network, subnet: str) -> set[str]:
+    """The addresses of a network that no container may have."""
+    whole = ipaddress.ip_network(subnet)
+    never = {str(whole.network_address), network.gateway, network.gateway6, *network.reserved.values()}
+    return never | {str(whole.broadcast_address)} if whole.version == 4 else never
 
 
 def _is_first(container: Container, network: Network) -> bool:

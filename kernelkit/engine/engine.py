@@ -60,6 +60,7 @@ class Engine:
         self.executions: dict[str, Execution] = {}
         self.pauses: dict[str, float] = {}  # container -> seconds before its latest restart
         self.started_at: dict[str, float] = {}  # container -> seconds since the epoch
+        self.next_port: dict[str, int] = {}  # protocol -> where to look for one that a container may have
         self._answers: dict[str, tuple[str, queue.SimpleQueue[Any]]] = {}
 
     def join(self, link: Link, layout: Layout, bounding: frozenset[str], host: Facts, uplink: Uplink) -> None:

@@ -32,9 +32,16 @@ def hosts(addresses: Sequence[str], hostname: str, domain: str, extra: Sequence[
 
     `gateway` is what `host-gateway` in an extra name stands for. InvalidRequest for a malformed extra name.
     """
-    own = f"{hostname}.{domain} {hostname}" if domain else hostname
+    own = own_names(hostname, domain)
     lines = [f"{address}\t{name}\n" for name, address in (_extra(entry, gateway) for entry in extra)]
     return HOSTS + "".join([*lines, *(f"{address}\t{own}\n" for address in addresses)])
+
+
+def own_names(hostname: str, domain: str) -> str:
+    """What an address of one's own is called: with a domain, wherever that was said, by the bare name as well."""
+    whole = f"{hostname}.{domain}" if domain else hostname
+    bare, dot, _ = whole.partition(".")
+    return f"{whole} {bare}" if dot else whole
 
 
 def hosts_of_the_host(extra: Sequence[str], gateway: str) -> str:

@@ -47,6 +47,11 @@ class Leases:
             for address in [a for a, holder in held.items() if holder == container]:
                 del held[address]
 
+    def release_ports(self, container: str) -> None:
+        """Give back the ports of a container."""
+        with self._database.transaction() as db:
+            db.execute("delete from ports where container=?", (container,))
+
     def release(self, container: str) -> None:
         """Give back all addresses and ports of a container."""
         with self._database.transaction():

@@ -94,12 +94,18 @@ class Container:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     removed: bool = False
+    goes_on: bool = False  # it is being restarted: its end is none
     bells: list[Bell] = field(default_factory=list, repr=False)
 
     @property
     def short_id(self) -> str:
         """The first twelve digits of the id, as people use it."""
         return self.id[:12]
+
+    @property
+    def order(self) -> list[str]:
+        """Its networks, as Docker orders them: by `gw-priority`, the highest first, then by name."""
+        return sorted(self.networks, key=lambda name: (-(self.networks[name].get("GwPriority") or 0), name))
 
     def notify(self) -> None:
         """Wake all who wait for a change of state."""

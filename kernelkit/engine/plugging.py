@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from kernelkit.container import nat, network
+from kernelkit.container.nat import Publication
 from kernelkit.engine import bridges, create, endpoints, etc, ports
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, Network
-from kernelkit.errors import Conflict, Forbidden, OperationFailed
+from kernelkit.errors import Conflict, Forbidden, NotFound, OperationFailed
 from kernelkit.kernel import ip_show
 from kernelkit.kernel.files import WriteFile
-from kernelkit.kernel.ip import AddRoute, DeleteLink
+from kernelkit.kernel.ip import DeleteLink, ReplaceRoute
 from kernelkit.trace import Operation, Trace, explain
 
 HOST_IS_APART = "container cannot be disconnected from host network or connected to host network"
@@ -27,12 +28,12 @@ def connect(engine: Engine, wanted: Network, container: Container, config: Json)
     """
     with container.lock:
         _check(wanted, container)
-        if wanted.name in container.networks:
+        if wanted.name in container.networks and container.state.pid:  # else it is as if it were asked for anew
             raise Forbidden(f"endpoint with name {container.name} already exists in network {wanted.name}")
         container.networks[wanted.name] = create.endpoint(wanted.name, config)
         trace = Trace()
         try:
-            if container.state.running:
+            if container.state.pid:
                 _plug(engine, container, wanted, trace)
         except BaseException:
             _unplug(engine, container, wanted, trace)
@@ -43,22 +44,33 @@ def connect(engine: Engine, wanted: Network, container: Container, config: Json)
             engine.state.save(container)
 
 
-def disconnect(engine: Engine, gone: Network, container: Container, *, force: bool = False) -> None:
+def disconnect(engine: Engine, word: str, container: Container, *, force: bool = False) -> None:
     """Take a container out of a network; Forbidden when it is not there or cannot be taken out.
 
-    There is nothing that `force` would have to overcome.
+    NotFound for a network that is not there, but who does not run may have been in it, and would never start again.
     """
     with container.lock:
-        if gone.name == "host" or "host" in container.networks:
+        gone = _network(engine, word, container, force=force)
+        name = gone.name if gone else word
+        if name == "host" or "host" in container.networks:
             raise Forbidden(HOST_IS_APART)
-        if gone.name not in container.networks:
-            raise Forbidden(f"container {container.id} is not connected to network {gone.name}")
+        if name not in container.networks:
+            raise Forbidden(f"container {container.id} is not connected to network {name}")
         trace = Trace()
-        if container.state.running:
+        if gone and container.state.running:
             _unplug(engine, container, gone, trace)
-        del container.networks[gone.name]
+        del container.networks[name]
         engine.records.add(container.id, trace.steps, engine.folder(container.id))
         engine.state.save(container)
+
+
+def _network(engine: Engine, word: str, container: Container, *, force: bool) -> Network | None:
+    try:
+        return engine.state.network(word)
+    except NotFound:
+        if container.state.running and not force:
+            raise
+        return None
 
 
 def _check(wanted: Network, container: Container) -> None:
@@ -79,7 +91,7 @@ def _check(wanted: Network, container: Container) -> None:
 
 def _plug(engine: Engine, container: Container, wanted: Network, trace: Trace) -> None:
     """Lay the cable to a running container, give it addresses and, if it had none, a way out."""
-    gate = endpoints.gateway(engine, container)
+    gate, published = endpoints.gateway(engine, container), endpoints.published(engine, container)
     inside = str(container.state.pid)
     taken = {link.name for link in ip_show.links(inside)}
     link = next(name for number in range(len(taken) + 1) if (name := f"eth{number}") not in taken)
@@ -89,9 +101,11 @@ def _plug(engine: Engine, container: Container, wanted: Network, trace: Trace) -
     _perform(trace, "ip", network.attach(endpoint, inside))
     if endpoint.table:
         _perform(trace, "nat", nat.let_out([container.networks[wanted.name]["IPAddress"]], endpoint.table))
-    if endpoint.gateway and not gate:
-        _perform(trace, "ip", [AddRoute("default", endpoint.gateway, where=inside)])
-        if not container.ports:  # else they have been held all the time, from an earlier way out on
+    if endpoints.gateway(engine, container) == wanted.name:
+        _perform(trace, "ip", [ReplaceRoute("default", endpoint.gateway, where=inside)])
+        if gate:
+            _lead_out(engine, published, trace)
+        else:
             container.ports = ports.hold(engine, container, container.networks[wanted.name]["EndpointID"])
         _lead_in(engine, container, trace)
     if endpoint.names:
@@ -110,20 +124,30 @@ def _unplug(engine: Engine, container: Container, gone: Network, trace: Trace) -
     address, addresses = settings["IPAddress"], _addresses(container, gone.name)
     was_gate = endpoints.gateway(engine, container) == gone.name
     published = endpoints.published(engine, container) if was_gate else ()
-    engine.uplink.unrelay(published)
-    _attempt(engine, trace, "nat", engine.uplink.unpublish(published), "machine")
-    _attempt(engine, trace, "nat", nat.unpublish(engine.uplink.inner(published)))
+    _lead_out(engine, published, trace)
     if address and bridges.lets_out(gone):
         _attempt(engine, trace, "nat", nat.keep_in([address], engine.host.table))
     _attempt(engine, trace, "interface", [DeleteLink(endpoints.cable_of(settings), where="host")])
     engine.state.leases.release_address(gone.id, container.id)
-    endpoints.leave(engine, container, gone.name)
+    endpoints.leave(container, gone.name)
+    endpoints.tell_left(engine, container, [gone])
     gate = endpoints.gateway(engine, container)
     if was_gate and gate:
-        way_out = AddRoute("default", container.networks[gate]["Gateway"], where=str(container.state.pid))
+        way_out = ReplaceRoute("default", container.networks[gate]["Gateway"], where=str(container.state.pid))
         _attempt(engine, trace, "ip", [way_out])
         _lead_in(engine, container, trace)
+    elif was_gate:
+        ports.release(engine, container)
+        engine.state.leases.release_ports(container.id)
+        container.ports = {}
     _attempt(engine, trace, "ip", _files(engine, container, addresses))
+
+
+def _lead_out(engine: Engine, published: Sequence[Publication], trace: Trace) -> None:
+    """Lead published ports no more to where they led."""
+    engine.uplink.unrelay(published)
+    _attempt(engine, trace, "nat", engine.uplink.unpublish(published), "machine")
+    _attempt(engine, trace, "nat", nat.unpublish(engine.uplink.inner(published)))
 
 
 def _lead_in(engine: Engine, container: Container, trace: Trace) -> None:

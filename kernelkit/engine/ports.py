@@ -6,6 +6,7 @@ A port is held twice: in the book, against other containers; by the uplink, agai
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -97,10 +98,11 @@ def _held(engine: Engine, container: Container, wanted: list[Wish]) -> Iterator[
 
 
 def _choose(engine: Engine, container: Container, wish: Wish) -> int:
-    """Hold the first port of the wish's range that nobody has."""
+    """Hold the first port of the wish's range that nobody has; of any, one that nobody has just given back."""
     first, last = (wish.first, wish.last) if wish.first else _dynamic()
+    begin = first if wish.first else max(first, min(last, engine.next_port.get(wish.proto, first)))
     held = {(proto, number) for proto, _, number in engine.state.leases.ports()}
-    for number in range(first, last + 1):
+    for number in itertools.chain(range(begin, last + 1), range(first, begin)):
         if (wish.proto, number) in held:
             continue
         try:
@@ -108,6 +110,8 @@ def _choose(engine: Engine, container: Container, wish: Wish) -> int:
         except Conflict:
             continue
         if engine.state.leases.hold_ports(container.id, wish.at(number)) is None:
+            if not wish.first:
+                engine.next_port[wish.proto] = number + 1
             return number
         engine.uplink.free(wish.at(number))
     raise Conflict(f"Bind for {wish.host_ip}:{first}-{last} failed: all ports are allocated")

@@ -180,13 +180,16 @@ def address(home: Path) -> str:
 
 
 def lookup(engine: Engine, asking: Container, name: str) -> list[dict[str, Any]]:
-    """The settings of those in the asker's user-defined networks that have this name: `web`, or `web.NETWORK`."""
-    found = []
+    """The settings of those in the asker's user-defined networks that have this name: `web`, or `web.NETWORK`.
+
+    They are all in one network, the first of the asker's in which there are any.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
     for network, _, settings in _neighbours(engine, asking):
         names = [known.lower() for known in settings["DNSNames"]]
         if {name, name.removesuffix(f".{network.lower()}"), *_linked(asking, network, name)} & set(names):
-            found.append(settings)
-    return found
+            found.setdefault(network, []).append(settings)
+    return next((found[network] for network in asking.order if network in found), [])
 
 
 def _linked(asking: Container, network: str, name: str) -> list[str]:

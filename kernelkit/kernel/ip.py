@@ -301,6 +301,19 @@ class AddRoute(Request):
 
 
 @dataclass(frozen=True)
+class ReplaceRoute(AddRoute):
+    """Say from now on where packets for a network go, whatever was said before."""
+
+    def messages(self, fd: int) -> list[Message]:
+        """RTM_NEWROUTE in place of the one that is there."""
+        return [(kind, netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE, body) for kind, _, body in super().messages(fd)]
+
+    def shell(self) -> str:
+        """As ip-route(8) says it."""
+        return super().shell().replace("ip route add", "ip route replace", 1)
+
+
+@dataclass(frozen=True)
 class AwaitLink:
     """Wait until a cable carries packets, a moment after both ends are on: until then they would be lost.
 

@@ -44,8 +44,8 @@ def connect(engine: Engine, request: Request) -> Answer:
 
 def disconnect(engine: Engine, request: Request) -> Answer:
     """`POST /networks/{id}/disconnect`."""
-    network, body = engine.state.network(request["id"]), request.json()
-    plugging.disconnect(engine, network, _container(engine, body), force=bool(body.get("Force")))
+    body = request.json()
+    plugging.disconnect(engine, request["id"], _container(engine, body), force=bool(body.get("Force")))
     return empty(200)
 
 

@@ -27,6 +27,7 @@ from kernelkit.kernel.ip import (
     DisableIpv6,
     MoveLink,
     RenameLink,
+    ReplaceRoute,
     SetAddress,
     SetLinkUp,
     SetMaster,
@@ -84,6 +85,9 @@ ALL: list[Operation] = [
     SetLinkUp("eth0"),
     AddRoute("10.1.0.0/16", "172.17.0.1"),
     AddRoute("10.2.0.0/16", link="eth0"),
+    AddRoute("10.3.0.0/16", "172.17.0.1"),
+    ReplaceRoute("10.3.0.0/16", "172.17.0.9"),
+    ReplaceRoute("10.4.0.0/16", link="eth0"),
     AddVeth("gone", "gone1"),
     DeleteLink("gone1"),
     AddAddress("lo", "127.0.0.2/8"),
@@ -187,8 +191,9 @@ def test_another_process_gets_a_link_and_an_address() -> None:
                 ip_show.routes(where),
                 [operation.shell() for operation in plan],
             )
+            own = [link.name for link in ip_show.links()]  # with the other namespace they go
             other.kill()
-            return found, other.pid, [link.name for link in ip_show.links()]
+            return found, other.pid, own
 
     (links, addresses, routes, said), pid, own = alone(there)
     assert links == ["lo", "eth0", "eth1"]
@@ -212,6 +217,7 @@ def test_what_is_shown_is_what_ip_shows() -> None:
         addresses
     )
     assert {Route("10.1.0.0/16", "172.17.0.1", "kk0"), Route("10.2.0.0/16", "", "eth0")} <= set(routes)
+    assert [route.gateway for route in routes if route.destination == "10.3.0.0/16"] == ["172.17.0.9"]
 
 
 @pytest.mark.parametrize(

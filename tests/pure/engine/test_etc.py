@@ -34,7 +34,8 @@ def test_hosts_is_as_dockers() -> None:
 
 
 def test_a_domain_makes_the_long_name_and_the_short_one() -> None:
-    assert etc.hosts(["10.0.0.2"], "web", "example.com", [], "").endswith("10.0.0.2\tweb.example.com web\n")
+    for hostname, domain in (("web", "example.com"), ("web.example.com", "")):
+        assert etc.hosts(["10.0.0.2"], hostname, domain, [], "").endswith("10.0.0.2\tweb.example.com web\n")
 
 
 def test_extra_names_come_before_the_own_one() -> None:

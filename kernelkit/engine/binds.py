@@ -25,6 +25,10 @@ Json = dict[str, Any]
 
 def mounts(engine: Engine, container: Container) -> list[Json]:
     """The OCI mounts of a container's mount points, but for tmpfs; KernelkitError for what cannot be mounted."""
+    for text in container.host_config.get("Binds") or []:
+        source = text.partition(":")[0]
+        if os.path.isabs(source) and not os.path.lexists(source):
+            os.makedirs(source, exist_ok=True)  # as it was when the container was made, with Docker
     return [_mount(engine, mount) for mount in container.mounts if mount.get("Type") != "tmpfs"]
 
 

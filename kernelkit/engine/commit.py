@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kernelkit.engine import stop
+from kernelkit.engine import images, stop
 from kernelkit.engine.amend import amended
 from kernelkit.engine.changes import MOUNT_POINTS, below
 from kernelkit.engine.engine import Engine
@@ -63,6 +63,8 @@ def commit(engine: Engine, container: Container, wish: Wish) -> Image:
         author=wish.author,
         comment=wish.comment,
     )
+    for given in names:
+        images.tell(engine, image, "tag", given.familiar())
     about = {"comment": wish.comment, "imageID": image.id, "imageRef": names[0].familiar() if names else ""}
     engine.events.container(container, "commit", **about)
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import stat
@@ -98,7 +99,14 @@ def rename(engine: Engine, container: Container, name: str) -> None:
         raise InvalidRequest("Renaming a container with the same name as its current name")
     before = container.name
     with container.lock:
-        engine.state.rename(container, name)
+        try:
+            engine.state.rename(container, name)
+        except Conflict as error:
+            raise Conflict(f"Error when allocating new name: {error.message}") from None
+        for network, place in container.networks.items():
+            if place.get("DNSNames"):
+                place["DNSNames"] = endpoints.names_of(container, network)
+        engine.state.save(container)
     engine.events.container(container, "rename", oldName=f"/{before}")
 
 
@@ -184,6 +192,11 @@ def endpoint(name: str, wish: Json) -> Json:
     """A container's settings in the network of that name from Docker's `EndpointSettings`; InvalidRequest."""
     addresses = wish.get("IPAMConfig") or {}
     wanted = {key: addresses[key] for key in ("IPv4Address", "IPv6Address") if addresses.get(key)}
+    for key, text in wanted.items():
+        try:
+            (ipaddress.IPv4Address if key == "IPv4Address" else ipaddress.IPv6Address)(text)
+        except ValueError:
+            raise InvalidRequest(f"invalid {key[:4]} address: {text}") from None
     if wanted and name in ("bridge", "host", "none"):
         raise InvalidRequest(
             "user specified IP address is supported on user defined networks only", "make one with `network create`"

@@ -49,12 +49,14 @@ def create(engine: Engine, container: Container, config: Json) -> Execution:
         raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
     if not container.state.running:
         raise Conflict(f"container {container.id} is not running")
+    if container.state.status == "restarting":
+        raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
     execution = Execution(new_id(), container, config)
     ended = [key for key, e in engine.executions.items() if e.exit_code is not None]
     for key in ended[: max(0, len(ended) - KEPT)]:
         engine.executions.pop(key, None)
     engine.executions[execution.id] = execution
-    engine.events.container(container, f"exec_create: {' '.join(config['Cmd'])}", execID=execution.id)
+    engine.events.container(container, f"exec_create: {_told(config)}", execID=execution.id)
     return execution
 
 
@@ -94,7 +96,7 @@ def _start(engine: Engine, execution: Execution, connection: int, wish: Attach |
             raise
         steps = number(stages)
         # Before it starts, or its end may be told first.
-        engine.events.container(container, f"exec_start: {' '.join(execution.config['Cmd'])}", execID=execution.id)
+        engine.events.container(container, f"exec_start: {_told(execution.config)}", execID=execution.id)
         job = _job(execution, stages)
         inside = stages[-1].operations
         memory = pack(job, inside, len(steps) - len(inside) + 1, Ledger.size(len(steps)))
@@ -223,6 +225,11 @@ def _job(execution: Execution, stages: list[Stage]) -> Job:
         stdin=bool(config.get("AttachStdin")),
         stdin_once=True,
     )
+
+
+def _told(config: Json) -> str:
+    """Its words in an event, where Docker puts a blank between the program and its arguments, be there some or not."""
+    return f"{config['Cmd'][0]} {' '.join(config['Cmd'][1:])}"
 
 
 def _explain(execution: Execution, steps: list[Step], answer: object) -> OperationFailed:

@@ -25,6 +25,10 @@ ETC = ("resolv.conf", "hostname", "hosts")
 MODES = {"NetworkMode": "network", "IpcMode": "ipc", "PidMode": "pid", "UTSMode": "uts", "CgroupnsMode": "cgroup"}
 
 
+class Restarting(Conflict):
+    """Whose namespace is to be joined waits for its next restart."""
+
+
 def gather(engine: Engine, container: Container) -> Facts:
     """Everything that `container.spec.config` needs to know; NotFound or Conflict when something is missing."""
     host = container.host_config
@@ -120,10 +124,26 @@ def other(engine: Engine, mode: str, kind: str = "network") -> Container:
     if not found.state.running:
         what = kind if kind == "network" else kind.upper()
         raise Conflict(f"cannot join {what} of a non running container: {found.id}")
+    if found.state.status == "restarting":
+        raise Restarting(f"Container {found.id} is restarting, wait until the container is running")
     if kind == "ipc" and found.host_config.get("IpcMode") in ("private", "none", ""):
         hint = "hint: use IpcMode:shareable for the donor container"
         raise Conflict(f"cannot join IPC of {found.id}: non-shareable IPC ({hint})")
     return found
+
+
+def network_of(engine: Engine, container: Container) -> Container:
+    """Whose network a container is in: its own, or that of whom it joined, who may have joined another.
+
+    NotFound when one of them has been removed, Conflict when each joins the other.
+    """
+    passed = []
+    while (mode := container.host_config["NetworkMode"]).startswith("container:"):
+        if container in passed:
+            raise Conflict("cannot join own network")
+        passed.append(container)
+        container = engine.state.container(mode.partition(":")[2])
+    return container
 
 
 def filter_of(host: Mapping[str, Any], capabilities: tuple[str, ...]) -> Mapping[str, Any] | None:
@@ -149,7 +169,7 @@ def _etc(engine: Engine, container: Container, joined: Mapping[str, int]) -> dic
     """The three files Docker mounts over the image's; a joined network brings its owner's."""
     folder = engine.folder(container.id)
     if "network" in joined:
-        folder = engine.folder(other(engine, container.host_config["NetworkMode"]).id)
+        folder = engine.folder(network_of(engine, container).id)
     return {f"/etc/{name}": f"{folder}/{name}" for name in ETC}
 
 

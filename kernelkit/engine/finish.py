@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from kernelkit.container import cgroup, plan
-from kernelkit.engine import endpoints, health, parents, volume_mounts, volumes, when
+from kernelkit.engine import endpoints, facts, health, parents, volume_mounts, volumes, when
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container, timestamp
+from kernelkit.errors import Conflict, NotFound
 from kernelkit.host.channel import Exited
 from kernelkit.kernel.ip import DeleteLink
 from kernelkit.trace import Stage, Trace, explain
@@ -21,8 +23,8 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
             return ""
         path = engine.cgroup_path(container)
         state.oom_killed = cgroup.oom_killed(engine.layout, path)
-        undo(engine, container)
-        volumes.tell(engine, container, "unmount")
+        left = endpoints.networks(engine, container)
+        undo(engine, container, quietly=True)
         health.end(container)
         finished, again = timestamp(int(exited.at * 1e9)), wants_restart(container, exited.code)
         # All at once: whoever looks on takes no lock, and must not see a pause before a restart as the end.
@@ -32,13 +34,16 @@ def ended(engine: Engine, container: Container, exited: Exited) -> str:
             engine.events.container(container, "oom")
         ran = int(exited.at) - when.parse(state.started_at) // 10**9
         engine.events.container(container, "die", exitCode=str(exited.code), execDuration=str(max(0, ran)))
+        endpoints.tell_left(engine, container, left)
+        volumes.tell(engine, container, "unmount")
         engine.state.save(container)
         engine.link.part(container.id)
-    return "restart" if again else "remove" if container.host_config.get("AutoRemove") else ""
+        for_good = container.host_config.get("AutoRemove") and not container.goes_on
+    return "restart" if again else "remove" if for_good else ""
 
 
-def undo(engine: Engine, container: Container) -> None:
-    """Take back what the kernel does not throw away with the container's namespaces."""
+def undo(engine: Engine, container: Container, *, quietly: bool = False) -> None:
+    """Take back what the kernel does not throw away with the container's namespaces; `quietly` without an event."""
     published = endpoints.published(engine, container)
     outside = Stage("nat", "engine", "machine", tuple(engine.uplink.unpublish(published)))
     # Whoever has joined its network keeps that alive, and would go on with an address that is somebody else's soon.
@@ -63,15 +68,18 @@ def undo(engine: Engine, container: Container) -> None:
     if container.mounts:
         volume_mounts.release(engine, container, trace)
     # Only now: whoever gets the ports and the address next must not find our rules.
-    endpoints.release(engine, container)
+    endpoints.release(engine, container, quietly=quietly)
     parents.forget(engine, made)
     engine.records.add(container.id, trace.steps, engine.folder(container.id))
 
 
 def _is_joined(engine: Engine, container: Container) -> bool:
-    """Whether a container runs in this one's network namespace."""
-    modes = (f"container:{word}" for word in (container.id, container.name))
-    return any(other.state.running and other.host_config["NetworkMode"] in modes for other in engine.state.containers())
+    """Whether a container runs in this one's network namespace, be it by way of another one."""
+    for other in engine.state.containers():
+        with contextlib.suppress(NotFound, Conflict):  # whom it joined has been removed
+            if other is not container and other.state.running and facts.network_of(engine, other) is container:
+                return True
+    return False
 
 
 def end_all(engine: Engine, container: Container) -> None:

@@ -67,7 +67,8 @@ def check_of(config: Json) -> Check | None:
 def begin(engine: Engine, container: Container) -> None:
     """Look after a container that has just started; the caller holds its lock and saves its state."""
     check = check_of(container.config)
-    container.state.health = {"Status": "starting", "FailingStreak": 0, "Log": []} if check else None
+    before = container.state.health or {"Log": []}
+    container.state.health = {"Status": "starting", "FailingStreak": 0, "Log": before["Log"]} if check else None
     if check:
         _watch(engine, container, check)
 
@@ -124,6 +125,8 @@ def _look_after(engine: Engine, container: Container, check: Check, life: str) -
         with container.lock:
             if is_over() or not container.state.health:
                 return
+            if container.state.paused:
+                continue
             before = container.state.health["Status"]
             container.state.health = judge(
                 container.state.health, answer, check, starting_up=time.time() - began < check.start_period

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from kernelkit.container import cgroup
 from kernelkit.engine import endpoints, finish, health, hear, remove
 from kernelkit.engine.engine import Engine
-from kernelkit.engine.model import Container
+from kernelkit.engine.model import NEVER, Container
 from kernelkit.host.channel import Exited, Started
 from kernelkit.trace import Trace, explain
 
@@ -45,11 +45,23 @@ def take_over(engine: Engine, unfinished: Sequence[Container]) -> None:
         threading.Thread(target=_dismiss, args=(engine, container.id), name="dismissal", daemon=True).start()
         if container.host_config.get("AutoRemove"):
             remove.remove_ended(engine, container)
-    for container in engine.state.containers():
-        if container.state.status == "restarting":
-            hear.ended(engine, container, Exited(container.state.exit_code, time.time()))
-        elif container.state.running:
-            _find(engine, container)
+    containers = engine.state.containers()
+    anew = [container for container in containers if _wants_anew(container)]
+    ended = [(container, exited) for container in containers if (exited := _find(engine, container))]
+    wishes = [(container, exited, finish.ended(engine, container, exited)) for container, exited in ended]
+    # Only now, for one may join another, of whom it must be known whether it runs.
+    for container, exited, wish in wishes:
+        hear.go_on(engine, container, exited, wish)
+    for container in anew:
+        hear.start_anew(engine, container)
+
+
+def _wants_anew(container: Container) -> bool:
+    """Whether it is to run whenever an engine does: what tells `always` from `unless-stopped`."""
+    state, policy = container.state, container.host_config["RestartPolicy"]["Name"]
+    if state.status != "exited" or state.started_at == NEVER:
+        return False
+    return policy == "always" or (policy == "unless-stopped" and not state.stopped_by_hand)
 
 
 def _has_begun(engine: Engine, container: Container) -> bool:
@@ -74,8 +86,12 @@ def _end(engine: Engine, container: Container) -> None:
                 engine.complain(f"end the start of {container.short_id}: {explain(error)}")
 
 
-def _find(engine: Engine, container: Container) -> None:
-    """Have a running container's shim look after it for us; without a shim, it has ended."""
+def _find(engine: Engine, container: Container) -> Exited | None:
+    """Have a running container's shim look after it for us; how it ended if it has none, or waits for a restart."""
+    if container.state.status == "restarting":
+        return Exited(container.state.exit_code, time.time())
+    if not container.state.running:
+        return None
     found = engine.link.find(container.id)
     until = time.monotonic() + PATIENCE
     while not found and _has_cgroup(engine, container) and time.monotonic() < until:
@@ -87,10 +103,8 @@ def _find(engine: Engine, container: Container) -> None:
         container.state.pid = found.pid
         health.resume(engine, container)
         endpoints.resume(engine, container)
-    elif found:
-        hear.ended(engine, container, found)
-    else:
-        hear.lost(engine, container)
+        return None
+    return found or hear.lost(engine, container)
 
 
 def _dismiss(engine: Engine, identity: str) -> None:

@@ -85,7 +85,9 @@ def _start(engine: Engine, container: Container, watch: Watch | None, *, again: 
         except BaseException as error:
             finish.undo(engine, container)
             container.state.error = str(error)
-            container.state.exit_code = getattr(error, "exit_code", 128)
+            code = getattr(error, "exit_code", 0)
+            # Why its program cannot be run; for any other reason it is still as it was.
+            container.state.exit_code = code if code in (126, 127) else container.state.exit_code or 128
             engine.state.save(container)
             raise
         state = container.state

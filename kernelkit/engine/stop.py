@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 
 from kernelkit.container import cgroup
+from kernelkit.engine import health, signals
 from kernelkit.engine.engine import Engine
 from kernelkit.engine.model import Container
 from kernelkit.engine.start import start
-from kernelkit.errors import Conflict, InvalidRequest, NotModified
+from kernelkit.errors import Conflict, NotModified
 from kernelkit.host.channel import Signal
 from kernelkit.trace import Trace
 
@@ -18,18 +20,21 @@ PATIENCE = 10  # seconds between SIGTERM and SIGKILL, Docker's default
 
 def kill(engine: Engine, container: Container, word: str = "SIGKILL") -> None:
     """Send the first process a signal, by name or number; Conflict when there is none."""
-    number = signal_number(word)
+    number = signals.number(word)
     if not container.state.running:
         raise Conflict(f"container {container.id} is not running")
-    if number in (signal.SIGKILL, stop_signal(container)):
+    # To Docker any signal means the end, unless the container says which one does.
+    is_last = not container.config.get("StopSignal") or number in (signal.SIGKILL, stop_signal(container))
+    if is_last:
         container.state.stopped_by_hand = True
         if _stays_down(engine, container):
             return
     engine.events.container(container, "kill", signal=str(number))
     _send(engine, container, number)
-    if number == signal.SIGKILL:
-        if container.state.paused:
+    if is_last and container.state.paused:
+        with contextlib.suppress(Conflict):  # somebody else was faster
             unpause(engine, container)  # a frozen process does not even die
+    if number == signal.SIGKILL:
         wait_stopped(container, PATIENCE)
 
 
@@ -42,7 +47,7 @@ def stop(engine: Engine, container: Container, seconds: float | None = None, wor
         raise NotModified(f"container {container.id} is already stopped")
     if container.state.paused:
         unpause(engine, container)
-    number = signal_number(word) if word else stop_signal(container)
+    number = signals.number(word) if word else stop_signal(container)
     container.state.stopped_by_hand = True
     if _stays_down(engine, container):
         engine.events.container(container, "stop")
@@ -59,10 +64,15 @@ def stop(engine: Engine, container: Container, seconds: float | None = None, wor
 
 
 def restart(engine: Engine, container: Container, seconds: float | None = None, word: str = "") -> None:
-    """Stop it if it runs, then start it."""
-    if container.state.running:
-        stop(engine, container, seconds, word)
-    start(engine, container)
+    """Stop it if it runs, then start it; `--rm` does not take this for its end."""
+    container.goes_on = True
+    try:
+        if container.state.running:
+            with contextlib.suppress(NotModified):  # it has just ended by itself
+                stop(engine, container, seconds, word)
+        start(engine, container)
+    finally:
+        container.goes_on = False
     engine.events.container(container, "restart")
 
 
@@ -76,6 +86,7 @@ def pause(engine: Engine, container: Container) -> None:
         if container.state.paused:
             raise Conflict(f"Container {container.id} is already paused")
         _freeze(engine, container, frozen=True)
+        health.end(container)  # nobody asks it now
         container.state.status = "paused"
         engine.state.save(container)
     engine.events.container(container, "pause")
@@ -104,20 +115,9 @@ def wait_stopped(container: Container, seconds: float) -> bool:
     return True
 
 
-def signal_number(word: str) -> int:
-    """The number of `SIGTERM`, `TERM`, `term` or `15`; InvalidRequest for what is no signal."""
-    text = word.upper()
-    try:
-        if text.isdigit():
-            return int(signal.Signals(int(text)))
-        return int(signal.Signals[text if text.startswith("SIG") else f"SIG{text}"])
-    except (KeyError, ValueError):
-        raise InvalidRequest(f"invalid signal: {word}") from None
-
-
 def stop_signal(container: Container) -> int:
     """The signal that asks this container to end."""
-    return signal_number(container.config.get("StopSignal") or "SIGTERM")
+    return signals.number(container.config.get("StopSignal") or "SIGTERM")
 
 
 def _stays_down(engine: Engine, container: Container) -> bool:

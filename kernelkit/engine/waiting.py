@@ -26,7 +26,8 @@ class Wait:
         """Docker's `ContainerWaitResponse` when it has come, None before."""
         container, state = self.container, self.container.state
         over = {
-            "not-running": not state.running,
+            # Also of a life that a restart policy lets another one follow.
+            "not-running": not state.running or state.finished_at != self._finished_before,
             "next-exit": state.finished_at != self._finished_before,
             "removed": container.removed,
         }

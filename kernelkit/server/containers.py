@@ -15,7 +15,7 @@ from kernelkit.engine.engine import Engine
 from kernelkit.engine.logs import Reader, Wish
 from kernelkit.engine.model import Container
 from kernelkit.engine.waiting import Wait
-from kernelkit.errors import Conflict, InvalidRequest, KernelkitError, NotFound
+from kernelkit.errors import Conflict, InvalidRequest, KernelkitError, NotFound, OperationFailed
 from kernelkit.host.channel import Attach
 from kernelkit.kernel.inotify import DirectoryWatch
 from kernelkit.server import since
@@ -64,7 +64,11 @@ def stop_one(engine: Engine, request: Request) -> Answer:
 
 def restart(engine: Engine, request: Request) -> Answer:
     """`POST /containers/{id}/restart`."""
-    stop.restart(engine, _find(engine, request), _seconds(request), request.text("signal"))
+    container = _find(engine, request)
+    try:
+        stop.restart(engine, container, _seconds(request), request.text("signal"))
+    except (Conflict, NotFound, OperationFailed) as error:
+        raise type(error)(f"Cannot restart container {request['id']}: {error.message}", error.hint) from None
     return empty()
 
 

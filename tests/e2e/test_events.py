@@ -63,6 +63,7 @@ def test_an_images_events_have_its_labels(kk: Kernelkit, tmp_path: Path) -> None
     kk.docker("rmi", "labelled:1")
     found = events(kk, began, "--filter", "type=image", "--filter", "label=of=mine")
     assert [(event["Action"], event["Actor"]["Attributes"]["name"].partition(":")[0]) for event in found] == [
+        ("tag", "labelled"),  # by commit
         ("tag", "labelled"),
         ("save", "sha256"),
         ("untag", "sha256"),

@@ -120,6 +120,12 @@ def read_layout() -> Layout:
     return Layout(here, swap)
 
 
+def unified_home(pid: int) -> str:
+    """The directory of a process's cgroup of version 2, as this process sees it; empty where there is none."""
+    unified = Layout.parse(_read("/proc/self/mountinfo"), _read(f"/proc/{pid}/cgroup")).unified
+    return unified.home if unified else ""
+
+
 def _mounts(mountinfo: str) -> Iterator[tuple[str, str, str, str]]:
     """(root, mount point, kind, options of the file system) of each cgroup mount: proc_pid_mountinfo(5)."""
     for line in mountinfo.splitlines():

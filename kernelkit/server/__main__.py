@@ -12,6 +12,8 @@ from kernelkit.errors import KernelkitError, Unavailable
 from kernelkit.home import Home
 from kernelkit.host import boot, doctor
 from kernelkit.host.practice import Facts, mode_of
+from kernelkit.kernel.cgroup import JoinCgroup
+from kernelkit.kernel.hierarchies import unified_home
 from kernelkit.kernel.process import Exec, Fork, lead_the_terminal
 from kernelkit.kernel.unshare import EnterNamespaces
 from kernelkit.trace import Trace, explain
@@ -87,6 +89,9 @@ def shell(home: Home, words: list[str]) -> int:
     trace = Trace()
     try:
         if Facts.load(home).mode == "practice":
+            # With `nsdelegate`, as systemd mounts version 2, who comes from outside the host's cgroups can join none.
+            if place := unified_home(pid):
+                trace.perform("shell", JoinCgroup(place, "cgroup.procs"))
             trace.perform("shell", EnterNamespaces(pid, INSIDE))
             # A pid namespace takes in only children made later.
             child = trace.perform("shell", Fork("shell"))

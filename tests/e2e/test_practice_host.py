@@ -146,6 +146,8 @@ def test_its_shell_is_root_on_another_machine(kk: Kernelkit) -> None:
     assert processes[0].split()[0] == "1"
     assert not any("pytest" in line for line in processes), "it shows the real machine's processes"
     assert "kk0" in kk("shell", "ip", "-brief", "link").stdout
+    move = "cd /sys/fs/cgroup/freezer || cd /sys/fs/cgroup; mkdir mine; echo $$ > mine/cgroup.procs"
+    assert ":/mine\n" in kk("shell", "sh", "-c", f"{move}; cat /proc/self/cgroup").stdout
     no_such = kk("shell", "no-such-program", check=False)
     assert (no_such.returncode, no_such.stderr) == (127, "kernelkit: no such command: 'no-such-program'\n")
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from kernelkit.kernel.cgroup import JoinCgroup
+from kernelkit.kernel.hierarchies import unified_home
 from tests.conftest import Kernelkit
 from tests.patience import PATIENCE, wait_until
 
@@ -186,6 +188,7 @@ def test_the_terminal_is_the_console_of_the_typed_container_too(kk: Kernelkit) -
         stdin=slave,
         stdout=slave,
         stderr=slave,
+        preexec_fn=JoinCgroup(unified_home(int(init)), "cgroup.procs").perform,  # as `kernelkit shell` does
     )
     try:
         pid = _await_program(kk, identity, typed)

@@ -9,6 +9,7 @@ transactions, but never half of one: sqlite.org/pragma.html, synchronous.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -40,6 +41,9 @@ create table if not exists cgroups (directory text primary key) without rowid;
 create table if not exists facts (name text primary key, value text not null) without rowid;
 """
 
+# Bytes that the journal comes to have before its pages go into the file: 1000 of them, sqlite.org/wal.html.
+JOURNAL = 1000 * (4096 + 24) + 32
+
 
 class Database:
     """The open file. Who reads holds `lock`, for a connection has one statement at a time."""
@@ -51,6 +55,7 @@ class Database:
         self.connection.execute("pragma synchronous = normal")
         self.connection.execute("pragma foreign_keys = on")
         self.connection.executescript(SCHEMA)
+        _reserve(path.with_name(f"{path.name}-wal"))
         self._late: Callable[[], None] = lambda: None
 
     def before_each_commit(self, write: Callable[[], None]) -> None:
@@ -75,3 +80,16 @@ class Database:
                 self.connection.execute("rollback")
                 raise
             self.connection.execute("commit")
+
+
+def _reserve(journal: Path) -> None:
+    """Have room for the journal from the beginning: it is where what ends on a full disk is noted, and what is removed.
+
+    SQLite writes over what it finds there, and keeps a journal's length.
+    """
+    with contextlib.suppress(OSError):
+        file = os.open(journal, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.posix_fallocate(file, 0, JOURNAL)
+        finally:
+            os.close(file)

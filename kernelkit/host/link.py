@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -27,6 +28,8 @@ from kernelkit.host.channel import (
     employ,
 )
 from kernelkit.trace import Operation
+
+log = logging.getLogger(__name__)
 
 PARTING = 5.0  # seconds in which a shim that was told to leave does
 
@@ -292,9 +295,15 @@ class Link:
                     expected = container in self._parting
                     self._gone(container)
                     if not expected:
-                        self._heard(container, None)
+                        self._tell(container, None)
                 else:
-                    self._heard(container, received[0])
+                    self._tell(container, received[0])
+
+    def _tell(self, container: str, message: object) -> None:
+        try:
+            self._heard(container, message)
+        except Exception:  # nobody else listens, to this container or to any other
+            log.exception("what the shim of %s said was not acted on", container[:12])
 
 
 def _becomes_program(child: socket.socket) -> bool:

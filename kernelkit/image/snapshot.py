@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from kernelkit.image.manifest import LAYER, Descriptor
@@ -41,13 +42,15 @@ class PackLayer:
         made = frozenset(map(os.fsencode, self.made))
         sizes: list[int] = []
 
-        def pieces() -> Iterator[bytes]:
+        def pieces() -> Generator[bytes, None, None]:
             sizes.append((yield from pack(self.upper, layer=True, below=self.below, made=made)))
 
         press = Press(self.archive, compress=False)
         try:
-            for _ in press.passing(pieces()):
-                pass
+            # Closed at once also when the disk is full: the file that is being read may be removed to make room.
+            with contextlib.closing(pieces()) as packed:
+                for _ in press.passing(packed):
+                    pass
         except BaseException:
             press.finish()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from kernelkit.kernel.pack import pack
@@ -19,7 +20,8 @@ class FillDirectory:
 
     def perform(self) -> None:
         """Pack and unpack at once; OSError, and BadArchive for what an archive cannot hold."""
-        untar(Stream(pack(*self.sources)), self.target)
+        with contextlib.closing(pack(*self.sources)) as pieces:
+            untar(Stream(pieces), self.target)
 
     def shell(self) -> str:
         """As tar(1) says it, the lowest first; it does not know what an upper one hides."""

@@ -14,7 +14,7 @@ from kernelkit.errors import InvalidRequest, KernelkitError
 from kernelkit.image.credentials import Credentials
 from kernelkit.image.manifest import Platform
 from kernelkit.image.reference import Reference
-from kernelkit.server.messages import Answer, Request, Stream, as_json, empty, line
+from kernelkit.server.messages import Answer, Request, Stream, as_json, empty, line, words
 
 
 def create(engine: Engine, request: Request) -> Answer:
@@ -47,7 +47,7 @@ def progress(messages: Iterator[dict[str, Any]]) -> Stream:
             for message in chain([first] if first is not None else [], messages):
                 yield line(message)
         except (KernelkitError, OSError) as error:
-            yield line({"errorDetail": {"message": str(error)}, "error": str(error)})
+            yield line({"errorDetail": {"message": words(error)}, "error": words(error)})
 
     return Stream(lines())
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelkit.errors import InvalidRequest
+from kernelkit.trace import explain_within
 
 LARGEST_JSON = 8 << 20  # bytes of a JSON body
 JSON = "application/json"
@@ -177,3 +178,8 @@ def empty(status: int = 204) -> Reply:
 def line(value: object) -> bytes:
     """One message of a stream of JSON objects; Docker ends them with CR LF."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\r\n"
+
+
+def words(error: BaseException) -> str:
+    """What an error says to a client."""
+    return (explain_within(error) if isinstance(error, OSError) else str(error)) or type(error).__name__

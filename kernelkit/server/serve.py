@@ -18,7 +18,7 @@ from kernelkit import __version__
 from kernelkit.engine.engine import Engine
 from kernelkit.errors import KernelkitError, OperationFailed
 from kernelkit.server.connection import Connection, Headers
-from kernelkit.server.messages import JSON, Answer, Reply, Request
+from kernelkit.server.messages import JSON, Answer, Reply, Request, words
 from kernelkit.server.router import NEWEST, Router
 from kernelkit.server.routes import ROUTES
 
@@ -116,7 +116,7 @@ def serve(engine: Engine, listener: socket.socket) -> None:
 
 def refuse(error: Exception) -> Reply:
     """The error as the API says it; one that nobody foresaw is logged with its traceback."""
-    body: dict[str, object] = {"message": str(error) or type(error).__name__}
+    body: dict[str, object] = {"message": words(error)}
     status = 500
     if isinstance(error, KernelkitError):
         status = error.status

@@ -308,7 +308,11 @@ def test_a_full_disk_is_named_and_everything_goes_on_when_there_is_room(kk_alone
         home = Path(f"/proc/{machine.init}/root{kk.home}")
         wait_until(lambda: recipes.ready(home, "bash") and not list((home / "trash").glob("*")))
         machine.run("sh", "-c", f"head -c 100000000 /dev/zero > {kk.home}/ballast || true")
-        for words in (["run", "--rm", "busybox", "true"], ["pull", "bash"], ["run", "-d", "busybox", "sleep", "9"]):
+        for words in (
+            ["run", "--rm", "busybox", "true"],
+            ["pull", "bash"],
+            ["run", "-d", "--rm", "busybox", "sleep", "9"],
+        ):
             refused = kk(*words, check=False)
             assert refused.returncode in (1, 125), words
             lines = [x for x in refused.stderr.splitlines() if "no space left on device" in x.lower() or "is full" in x]
@@ -317,6 +321,27 @@ def test_a_full_disk_is_named_and_everything_goes_on_when_there_is_room(kk_alone
         assert kk("run", "--rm", "busybox", "echo", "again").stdout == "again\n"
         assert kk("ps", "-aq").stdout == ""
         assert machine.run("find", f"{kk.home}/containers", "-mindepth", "1").stdout == ""
+    finally:
+        kk("down", check=False)
+        machine.run("umount", "-l", str(kk.home))
+
+
+def test_a_container_that_fills_the_disk_ends_and_can_be_removed(kk_alone: Kernelkit) -> None:
+    kk, machine = kk_alone, kk_alone.machine
+    assert machine
+    small = "dd if=/dev/zero of=/x bs=1M count=8"
+    machine.run("mount", "-t", "tmpfs", "-o", "size=32m", "small", str(kk.home))
+    try:
+        for name in ("first", "second"):
+            filled = kk("run", "--name", name, "busybox", "sh", "-c", "cat /dev/zero > /big", check=False)
+            assert "No space left on device" in filled.stderr
+            assert kk("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", name).stdout == "exited 1\n"
+            refused = kk.docker("commit", name, check=False)
+            assert refused.stderr.startswith("Error response from daemon: no space left on device"), refused.stderr
+            kk("rm", name)
+            # What has been removed is deleted in its own time.
+            wait_until(lambda: not kk("run", "--rm", "busybox", "sh", "-c", small, check=False).returncode)
+        assert kk("ps", "-aq").stdout == ""
     finally:
         kk("down", check=False)
         machine.run("umount", "-l", str(kk.home))

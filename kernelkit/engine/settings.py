@@ -122,6 +122,7 @@ def config(body: Mapping[str, Any], image: Mapping[str, Any]) -> Json:
         united = {**(image.get(key) or {}), **(asked.get(key) or {})}
         if united:
             asked[key] = united
+    asked["Volumes"] = asked["Volumes"] or None
     for key in ("StopSignal", "Shell"):
         if not asked.get(key) and image.get(key):
             asked[key] = image[key]

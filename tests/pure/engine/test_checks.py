@@ -90,3 +90,9 @@ def test_swap_is_as_much_as_memory_unless_said_otherwise() -> None:
     assert settings.host_config({"Memory": 64 << 20})["MemorySwap"] == 128 << 20
     assert settings.host_config({"Memory": 64 << 20, "MemorySwap": -1})["MemorySwap"] == -1
     assert settings.host_config({})["MemorySwap"] == 0
+
+
+def test_no_volumes_are_null_as_docker_has_it() -> None:
+    """Whether nothing was said of them, or by Docker's client an empty object."""
+    assert settings.config({"Cmd": ["true"], "Volumes": {}}, {})["Volumes"] is None
+    assert settings.config({"Cmd": ["true"]}, {"Volumes": {"/data": {}}})["Volumes"] == {"/data": {}}

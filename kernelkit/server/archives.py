@@ -107,7 +107,19 @@ def pull_all(engine: Engine, request: Request) -> Answer:
     credentials = Credentials.from_header(request.headers.get("x-registry-auth", "")) or None
     names = tags.tags(engine, request.text("fromImage"), credentials)
     fetches = (Fetch(engine, name, request.text("platform"), credentials).messages() for name in names)
-    return images.progress(chain.from_iterable(fetches))
+    return images.progress(_summed_up(chain.from_iterable(fetches), names[0].familiar_repository if names else ""))
+
+
+def _summed_up(messages: Iterator[dict[str, Any]], repository: str) -> Iterator[dict[str, Any]]:
+    """With one status at the end in place of each tag's."""
+    newer = False
+    for message in messages:
+        if message.get("status", "").startswith("Status: "):
+            newer |= "Downloaded" in message["status"]
+        else:
+            yield message
+    how = "Downloaded newer image" if newer else "Image is up to date"
+    yield {"status": f"Status: {how} for {repository}"}
 
 
 def _one_tag(request: Request) -> bool:

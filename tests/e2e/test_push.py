@@ -398,7 +398,11 @@ def test_all_tags_are_pulled_when_that_is_asked_for(shared_kk: Kernelkit, regist
         shared_kk.docker("tag", "busybox", name)
     shared_kk.docker("push", "-a", f"{registry.host}/everything")
     shared_kk.docker("rmi", *names)
-    shared_kk.docker("pull", "-a", f"{registry.host}/everything")
+    pulled = shared_kk.docker("pull", "-a", f"{registry.host}/everything").stdout.splitlines()
+    told = [line for line in pulled if line.startswith("Status: ")]
+    assert told == [f"Status: Downloaded newer image for {registry.host}/everything"]
+    again = shared_kk.docker("pull", "-a", f"{registry.host}/everything").stdout
+    assert f"Status: Image is up to date for {registry.host}/everything\n" in again
     listed = shared_kk.docker("images", "--format", "{{.Tag}}", f"{registry.host}/everything").stdout.split()
     assert sorted(listed) == ["1", "2", "latest"]
     shared_kk.docker("rmi", *names)

@@ -72,9 +72,9 @@ class Arena:
         A nice value would do that to some of a contender's processes and not to those in cgroups that it makes itself.
         """
         for name, most in (("cpu.shares", "262144"), ("cpu.weight", "10000")):
-            for folder in self.machine.cgroups:
-                if (folder / name).exists():
-                    (folder / name).write_text(most)
+            for cgroup in self.machine.cgroups:
+                if (cgroup.made / name).exists():
+                    (cgroup.made / name).write_text(most)
 
     def run(self, *arguments: str, check: bool = True, timeout: float = 300) -> str:
         """Run a command that is not measured; returns what it printed."""

@@ -77,7 +77,10 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
     bridge = json.loads(ask(kk, "/kernelkit/host"))["bridge"]["name"]
     ports = json.loads(in_host(kk, "ip", "-j", "-d", "link", "show", "master", bridge))
     mounts = [line.split() for line in in_host(kk, "cat", f"/proc/{pid}/mountinfo").splitlines()]
-    procs = in_host(kk, "sh", "-c", f"cat $(find /sys/fs/cgroup -path '*{identity}/cgroup.procs') | sort -un").split()
+    # Without the shell that types: in version 2 it moves there before it forks, and waits outside for the container.
+    members = f"cat $(find /sys/fs/cgroup -path '*{identity}/cgroup.procs') | sort -un"
+    inside = f"for p in $({members}); do [ ! /proc/$p/ns/pid -ef /proc/{pid}/ns/pid ] || echo $p; done"
+    procs = in_host(kk, "sh", "-c", inside).split()
     return {
         # Without the numbers of mounts and devices, which no two mounts share.
         "mounts": [" ".join([m[3], m[4], m[5], *m[m.index("-") + 1 :]]) for m in mounts],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from kernelkit.container import cgroup, plan
@@ -64,6 +65,8 @@ def undo(engine: Engine, container: Container, *, quietly: bool = False) -> None
             try:
                 trace.perform(stage.name, operation, actor=stage.actor, where=stage.where)
             except OSError as error:
+                if stage is plugs and error.errno == errno.ENODEV:
+                    continue  # it went with a host that was switched off
                 engine.complain(f"clean up after {container.short_id}: {operation.shell()}: {explain(error)}")
     if container.mounts:
         volume_mounts.release(engine, container, trace)

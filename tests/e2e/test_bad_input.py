@@ -193,7 +193,8 @@ def test_a_container_whose_start_failed_says_why_and_can_be_started_when_it_no_l
     assert alone.machine
     alone.machine.run("touch", "/tmp/in-the-way")
     alone.machine.run("mkdir", "-p", "/tmp/folder")
-    alone("create", "--name", "later", "-v", "/tmp/folder:/x", "busybox", "ls", "/x")
+    bound = "type=bind,source=/tmp/folder,target=/x"  # with -v it would be made again
+    alone("create", "--name", "later", "--mount", bound, "busybox", "ls", "/x")
     alone.machine.run("rmdir", "/tmp/folder")
     refused = alone("start", "-a", "later", check=False)
     assert refused.returncode == 1

@@ -239,7 +239,8 @@ def _mounts(host: Mapping[str, Any], facts: Facts, *, privileged: bool) -> list[
         _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=620", "gid=5"),
         _mount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", *readonly)
         if own_network
-        else _mount("/sys", "bind", "/sys", "rbind", "nosuid", "noexec", "nodev", *readonly),
+        # Without what is mounted below: version 2 of cgroups is not mounted on itself once more, mount(2), EBUSY.
+        else _mount("/sys", "bind", "/sys", "bind", "nosuid", "noexec", "nodev", *readonly),
         _mount("/sys/fs/cgroup", "cgroup", "cgroup", *readonly, "nosuid", "noexec", "nodev"),
         _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
     ]

@@ -67,6 +67,11 @@ def test_what_is_mounted_on_comes_before_what_is_mounted_in_it() -> None:
     assert places.index("/sys") < places.index("/sys/fs/cgroup")
 
 
+def test_with_the_host_s_network_its_sys_comes_without_its_cgroups() -> None:
+    sys = mount(made(shared=frozenset(("network",))), "/sys")
+    assert (sys["type"], sys["options"][0]) == ("bind", "bind")
+
+
 def test_a_user_has_the_capabilities_only_within_reach() -> None:
     held = made(user=User(1000, 1000, (1000,), "/home/me"))["process"]["capabilities"]
 

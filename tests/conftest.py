@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +41,27 @@ settings.load_profile("the same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders say what the machine must offer: all but tests/pure need root."""
+    """Folders say what the machine must offer: all but tests/pure need root. Some flags only newer clients have."""
+    for item in items:
+        needs = max((mark.args[0] for mark in item.iter_markers("client")), default=0)
+        if needs > client_version():
+            item.add_marker(pytest.mark.skip(reason=f"docker's client is version {client_version()}, not {needs}"))
     if os.geteuid() == 0:
         return
     pure = Path(__file__).parent / "pure"
     for item in items:
         if pure not in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@cache
+def client_version() -> int:
+    """The major version of Docker's client; 0 where there is none."""
+    with contextlib.suppress(OSError):
+        said = subprocess.run(["docker", "--version"], capture_output=True, text=True).stdout
+        found = re.search(r"version (\d+)\.", said)
+        return int(found[1]) if found else 0
+    return 0
 
 
 class Kernelkit:

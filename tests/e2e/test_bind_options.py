@@ -50,6 +50,7 @@ def writable(kk: Kernelkit, *options: str) -> list[str]:
     return kk.docker("run", "--rm", *options, "busybox", "sh", "-c", script).stdout.split()
 
 
+@pytest.mark.client(28)
 def test_read_only_goes_for_all_that_is_mounted_in_a_folder(kk: Kernelkit) -> None:
     source = f"{kk.home}/outer"
     assert writable(kk, "-v", f"{source}:/x") == ["/x", "/x/inner"]
@@ -64,6 +65,7 @@ def test_read_only_goes_for_all_that_is_mounted_in_a_folder(kk: Kernelkit) -> No
     assert [line.split()[3].split(",")[0] for line in seen.splitlines() if " /x" in line] == ["ro", "ro"]
 
 
+@pytest.mark.client(28)
 def test_what_is_mounted_in_a_folder_need_not_come_along(kk: Kernelkit) -> None:
     mount = f"type=bind,src={kk.home}/outer,dst=/x,bind-recursive=disabled"
     assert kk.docker("run", "--rm", "--mount", mount, "busybox", "ls", "/x/inner").stdout == ""

@@ -15,7 +15,10 @@ from tests.conftest import Kernelkit
 HERE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(platform.machine(), "")
 OTHER = "linux/s390x"
 
-pytestmark = pytest.mark.skipif(not HERE, reason="knows the platforms amd64 and arm64")
+pytestmark = [
+    pytest.mark.skipif(not HERE, reason="knows the platforms amd64 and arm64"),
+    pytest.mark.client(28),
+]
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_published_at_one_address_it_is_not_at_the_bridge(kk: Kernelkit) -> None
 def test_a_published_port_is_reached_by_ipv6(kk: Kernelkit) -> None:
     serve(kk, "one", "-p", "8090:80")
     serve(kk, "two", "-p", "[::1]:8091:80", "-p", "0.0.0.0:8092:80")
-    shown = kk.docker("ps", "--format", "{{.Names}} {{.Ports}}").stdout
+    shown = kk("ps", "--format", "{{.Names}} {{.Ports}}").stdout
     assert "one 0.0.0.0:8090->80/tcp, [::]:8090->80/tcp\n" in shown
     assert "[::1]:8091->80/tcp" in shown
     assert "[::]:8092" not in shown

@@ -119,7 +119,11 @@ def test_an_option_does_what_docker_s_does(run: Run, options: list[str], command
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("--link-local-ip 169.254.1.1", "'--link-local-ip' (LinkLocalIPs) is not supported by kernelkit"),
+        pytest.param(
+            "--link-local-ip 169.254.1.1",
+            "'--link-local-ip' (LinkLocalIPs) is not supported by kernelkit",
+            marks=pytest.mark.client(28),
+        ),
         ("--volume-driver other -v vol:/x", 'error looking up volume plugin other: plugin "other" not found'),
         ("--link nobody:x", "could not get container for nobody: No such container: nobody"),
         ("--security-opt apparmor=mine", "'--security-opt apparmor=mine' is not supported by kernelkit"),
@@ -304,6 +308,7 @@ def test_the_stop_signal_is_the_one_that_stops(kk: Kernelkit) -> None:
     assert inspect(kk, "st")["State"]["ExitCode"] == 9
 
 
+@pytest.mark.client(28)
 def test_an_image_is_pulled_or_not_as_wanted(run: Run, kk: Kernelkit) -> None:
     refused = run("--pull", "never", "bash", "true", check=False)
     assert (refused.returncode, "No such image: bash:latest" in refused.stderr) == (125, True)

@@ -133,13 +133,14 @@ def state(kk: Kernelkit, pid: int, identity: str) -> dict[str, Any]:
         ["--ulimit", "nofile=100:200", "--oom-score-adj", "500", "--sysctl", "net.core.somaxconn=77"],
         ["--security-opt", "seccomp=unconfined", "--network", "host", "--ipc", "host"],
         ["--init", "-v", "kept:/data:ro"],
-        [
-            *(
+        pytest.param(
+            [
                 "--mount",
                 "type=volume,src=fast,dst=/f,volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=1m",
-            ),
-            *("--mount", "type=image,src=busybox,dst=/i,image-subpath=bin", "-v", "/usr:/usr-of-the-host:ro"),
-        ],
+                *("--mount", "type=image,src=busybox,dst=/i,image-subpath=bin", "-v", "/usr:/usr-of-the-host:ro"),
+            ],
+            marks=pytest.mark.client(28),
+        ),
         ["--cgroup-parent", "/typed/twice", "--blkio-weight", "300", "--cpuset-cpus", "0"],
         ["--network", "own", "--network-alias", "other", "-p", "8096:80/udp"],
     ],

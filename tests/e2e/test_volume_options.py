@@ -144,6 +144,7 @@ def test_a_volume_driver_is_the_local_one(kk: Kernelkit) -> None:
     kk.docker("run", "--rm", "--volume-driver", "nosuch", "busybox", "true")  # nobody has asked it for anything
 
 
+@pytest.mark.client(28)
 def test_a_part_of_a_volume_is_mounted(kk: Kernelkit) -> None:
     script = "mkdir -p /x/a/b; echo deep > /x/a/b/file; ln -s /etc /x/out; ln -s a/b /x/in"
     kk.docker("run", "--rm", "-v", "parts:/x", "busybox", "sh", "-c", script)
@@ -168,6 +169,7 @@ def test_a_part_of_a_volume_is_mounted(kk: Kernelkit) -> None:
     assert "must not set Subpath when using anonymous" in refused(kk, "run", "--mount", anonymous, "busybox", "true")
 
 
+@pytest.mark.client(28)
 def test_an_image_is_mounted_read_only(kk: Kernelkit) -> None:
     kk.docker("run", "--name", "base", "busybox", "sh", "-c", "rm /etc/group; mkdir /more; echo top > /more/file")
     kk.docker("commit", "base", "layered")
